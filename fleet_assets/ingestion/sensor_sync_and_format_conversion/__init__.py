@@ -1,0 +1,1 @@
+"""Workflow 3: one clock, one grid, clips; and the gates that say whether that came out well."""

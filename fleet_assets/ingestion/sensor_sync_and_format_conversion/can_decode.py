@@ -1,0 +1,305 @@
+"""CAN frames to physical values, a whole column at a time.
+
+Here belong message layouts and bit extraction. cantools parses the database; decoding frame by frame with it would cost
+hundreds of times more. Which messages a sensor uses is said by the vehicle spec (`decode.py`).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BYTE_BITS: Final = 8
+_HIGHEST_STANDARD_ID: Final = 0x7FF
+_EXTENDED_FLAG: Final = 0x80000000
+_STRING: Final = re.compile(r'"(?:\\"|[^"])*"')
+_STATEMENT: Final = re.compile(r"^[ \t]*(?=[A-Z][A-Z_0-9]*[ \t:]|[A-Z][A-Z_0-9]*$)", re.MULTILINE)
+_MESSAGE: Final = re.compile(r"BO_\s+(?P<id>\d+)\s+(?P<name>\w+)\s*:")
+_ABOUT_MESSAGE: Final = re.compile(r"(?:SIG_VALTYPE_|SG_MUL_VAL_)\s+(?P<id>\d+)\b")
+_BARE_FRACTION: Final = re.compile(r"(?<=[(,\[|-])\.(?=\d)")
+# SAE J1939-21: priority and source address vary; below 240 the low byte of the parameter group is a destination.
+_J1939_BROADCAST_MASK: Final = 0x03FFFF00
+_J1939_ADDRESSED_MASK: Final = 0x03FF0000
+_J1939_FIRST_BROADCAST_FORMAT: Final = 240
+
+
+class CanDatabaseError(ValueError):
+    """A CAN database that cannot be parsed, or that lacks a message or signal that is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Multiplexer:
+    """A signal is in the frame only when the selector's raw value is one of these."""
+
+    selector: str
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SignalLayout:
+    """Where a signal's bits are and what they mean.
+
+    Attributes:
+        name: Name in the database.
+        start: Start bit as DBC counts: least significant bit for little endian, most significant for big endian.
+        length: Bits.
+        big_endian: Motorola byte order.
+        signed: Two's complement.
+        floating: IEEE 754 of 16, 32 or 64 bits.
+        scale: Factor of the physical value.
+        offset: Offset of the physical value.
+        unit: Unit as the database states it.
+        multiplexer: When the signal is there, or None for always.
+    """
+
+    name: str
+    start: int
+    length: int
+    big_endian: bool
+    signed: bool
+    floating: bool
+    scale: float
+    offset: float
+    unit: str = ""
+    multiplexer: Multiplexer | None = None
+
+    @property
+    def bytes(self) -> tuple[tuple[int, int], ...]:
+        """(byte index, left shift) of each byte that holds a part; a negative shift goes right."""
+        first, within = divmod(self.start, _BYTE_BITS)
+        if self.big_endian:
+            highest = first * _BYTE_BITS + _BYTE_BITS - 1 - within
+            last, below = divmod(highest + self.length - 1, _BYTE_BITS)
+            unused = _BYTE_BITS - 1 - below
+            return tuple((last - k, _BYTE_BITS * k - unused) for k in range(last - first + 1))
+        end = (self.start + self.length - 1) // _BYTE_BITS
+        return tuple((first + k, _BYTE_BITS * k - within) for k in range(end - first + 1))
+
+    @property
+    def bytes_needed(self) -> int:
+        """Shortest frame that holds the whole signal."""
+        return max(index for index, _ in self.bytes) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class MessageLayout:
+    """One CAN message.
+
+    Attributes:
+        name: Name in the database.
+        frame_id: CAN id without flags.
+        is_extended: 29-bit id.
+        id_mask: Bits of the id that must agree.
+        signals: Signal by name.
+    """
+
+    name: str
+    frame_id: int
+    is_extended: bool
+    id_mask: int
+    signals: Mapping[str, SignalLayout]
+
+    def matches_id(self, can_id: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whether each id (uint32[n]) is this message's, as far as the mask compares."""
+        same: NDArray[np.bool_] = (can_id & np.uint32(self.id_mask)) == np.uint32(self.frame_id & self.id_mask)
+        return same
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One signal over the frames of one message.
+
+    Attributes:
+        values: float64[n]; NaN where the frame does not hold the signal.
+        present: bool[n]; False where the multiplexer selects others.
+        short: bool[n]; True where the frame ends before the signal does.
+    """
+
+    values: NDArray[np.float64]
+    present: NDArray[np.bool_]
+    short: NDArray[np.bool_]
+
+
+def _statements(text: str) -> Iterator[str]:
+    """Yield the statements of a database, strings over several lines (comments) emptied."""
+    flat = _STRING.sub(lambda match: match[0] if "\n" not in match[0] else '""', text)
+    starts = [match.start() for match in _STATEMENT.finditer(flat)]
+    for first, end in zip(starts, (*starts[1:], len(flat)), strict=True):
+        yield flat[first:end].strip()
+
+
+def excerpt(text: str, messages: frozenset[str]) -> str:
+    """Cut a database down to some messages.
+
+    Databases found in the wild often fail a strict parser over comments, value tables or messages that nobody asked
+    for, and a whole parse costs more than decoding a drive. Ids above 11 bits without the flag for 29 bits receive it,
+    and `.25` becomes `0.25`.
+
+    Args:
+        text: The database.
+        messages: Names of the wanted messages.
+
+    Raises:
+        CanDatabaseError: When a message is missing or defined twice.
+    """
+    kept: list[str] = ['VERSION ""', "NS_ :", "BS_:", "BU_:"]
+    about: list[str] = []
+    new_id: dict[str, str] = {}
+    found: list[str] = []
+    inside = False
+    for statement in _statements(text):
+        if match := _MESSAGE.match(statement):
+            inside = match["name"] in messages
+            if inside:
+                found.append(match["name"])
+                number = int(match["id"])
+                flagged = number | _EXTENDED_FLAG if number > _HIGHEST_STANDARD_ID else number
+                new_id[match["id"]] = str(flagged)
+                kept.append(f"BO_ {flagged} {statement[match.start('name') :]}")
+        elif inside and statement.startswith("SG_ "):
+            kept.append(" " + _BARE_FRACTION.sub("0.", statement))
+        else:
+            inside = False
+            if match := _ABOUT_MESSAGE.match(statement):
+                about.append(statement)
+    if missing := messages - set(found):
+        raise CanDatabaseError(f"no message {', '.join(sorted(missing))}. Correct the name or use another database")
+    if twice := {name for name in found if found.count(name) > 1}:
+        raise CanDatabaseError(f"message {', '.join(sorted(twice))} is defined twice. Remove one definition")
+    for statement in about:
+        match = _ABOUT_MESSAGE.match(statement)
+        if match and match["id"] in new_id:
+            kept.append(statement.replace(match["id"], new_id[match["id"]], 1))
+    return "\n".join(kept) + "\n"
+
+
+def _id_mask(frame_id: int, by_parameter_group: bool) -> int:
+    if not by_parameter_group:
+        return 0xFFFFFFFF
+    broadcast = (frame_id >> 16) & 0xFF >= _J1939_FIRST_BROADCAST_FORMAT
+    return _J1939_BROADCAST_MASK if broadcast else _J1939_ADDRESSED_MASK
+
+
+def _layout(signal: Any) -> SignalLayout:
+    ids = signal.multiplexer_ids
+    return SignalLayout(
+        name=signal.name,
+        start=signal.start,
+        length=signal.length,
+        big_endian=signal.byte_order == "big_endian",
+        signed=signal.is_signed,
+        floating=signal.is_float,
+        scale=float(signal.scale),
+        offset=float(signal.offset),
+        unit=signal.unit or "",
+        multiplexer=Multiplexer(signal.multiplexer_signal, tuple(ids)) if ids else None,
+    )
+
+
+@lru_cache(maxsize=64)
+def parse_messages(text: str, messages: frozenset[str], by_parameter_group: bool) -> Mapping[str, MessageLayout]:
+    """Parse the wanted messages of a database; kept per process.
+
+    Args:
+        text: The database.
+        messages: Names of the wanted messages.
+        by_parameter_group: Whether ids match by SAE J1939 parameter group.
+
+    Raises:
+        CanDatabaseError: When it cannot be parsed or a message is missing.
+    """
+    import cantools
+
+    database = cantools.database.can.Database(strict=False)
+    try:
+        database.add_dbc_string(excerpt(text, messages))
+    except (cantools.Error, ValueError, KeyError) as error:
+        if isinstance(error, CanDatabaseError):
+            raise
+        raise CanDatabaseError(f"not a valid CAN database: {error}. Correct the line that it names") from error
+    return {
+        message.name: MessageLayout(
+            name=message.name,
+            frame_id=message.frame_id,
+            is_extended=message.is_extended_frame,
+            id_mask=_id_mask(message.frame_id, by_parameter_group),
+            signals={signal.name: _layout(signal) for signal in message.signals},
+        )
+        for message in database.messages
+    }
+
+
+def raw_bits(signal: SignalLayout, payload: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Take a signal's bits out of payloads.
+
+    Args:
+        signal: Its layout; ``payload`` must be wide enough for it.
+        payload: uint8[n, width].
+
+    Returns:
+        uint64[n], the bits right-aligned.
+    """
+    raw = np.zeros(len(payload), dtype=np.uint64)
+    for index, shift in signal.bytes:
+        byte = payload[:, index].astype(np.uint64)
+        raw |= byte << np.uint64(shift) if shift >= 0 else byte >> np.uint64(-shift)
+    if signal.length < raw.itemsize * _BYTE_BITS:
+        raw &= np.uint64((1 << signal.length) - 1)
+    return raw
+
+
+def _physical(signal: SignalLayout, raw: NDArray[np.uint64]) -> NDArray[np.float64]:
+    if signal.floating:
+        numbers: NDArray[Any] = raw.astype(f"<u{signal.length // _BYTE_BITS}").view(f"<f{signal.length // _BYTE_BITS}")
+    elif signal.signed:
+        sign = np.uint64(1 << (signal.length - 1))
+        numbers = ((raw ^ sign) - sign).view(np.int64)
+    else:
+        numbers = raw
+    return numbers.astype(np.float64) * signal.scale + signal.offset
+
+
+def decode_signals(
+    message: MessageLayout, names: tuple[str, ...], payload: NDArray[np.uint8], length: NDArray[Any]
+) -> dict[str, Decoded]:
+    """Decode some signals of many frames of one message.
+
+    Args:
+        message: The message that all frames are of.
+        names: Signals wanted.
+        payload: uint8[n, width], bytes beyond a frame's own length are ignored.
+        length: Frame lengths in bytes, integer[n].
+
+    Raises:
+        CanDatabaseError: When the message has no such signal.
+    """
+    raw: dict[str, tuple[NDArray[np.uint64], Decoded]] = {}
+
+    def one(name: str) -> tuple[NDArray[np.uint64], Decoded]:
+        if name in raw:
+            return raw[name]
+        signal = message.signals.get(name)
+        if signal is None:
+            known = ", ".join(message.signals)
+            raise CanDatabaseError(f"message {message.name} has no signal {name!r}. Use one of: {known}")
+        short = length < signal.bytes_needed
+        narrow = payload.shape[1] < signal.bytes_needed
+        bits = np.zeros(len(payload), dtype=np.uint64) if narrow else raw_bits(signal, payload)
+        short = np.ones(len(payload), dtype=np.bool_) if narrow else short
+        present = np.ones(len(payload), dtype=np.bool_)
+        if signal.multiplexer is not None:
+            selected, selector = one(signal.multiplexer.selector)
+            present = selector.present & ~selector.short
+            present &= np.isin(selected, np.array(signal.multiplexer.values, dtype=np.uint64))
+        values = _physical(signal, bits)
+        unusable = short | ~present
+        if unusable.any():
+            values[unusable] = np.nan
+        raw[name] = (bits, Decoded(values, present, short & present))
+        return raw[name]
+
+    return {name: one(name)[1] for name in names}

@@ -1,0 +1,146 @@
+"""What came of each sensor in one drive, and what the reader lost: the rows of `bronze.sensor_streams`.
+
+Here belong counts, rates and the readers' words. Judging them belongs to the integrity rules.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from fleet_assets.ingestion.recordings.protocol import NS_PER_S, Channel, Loss, Summary
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.gather import Messages, SensorPlan
+from fleet_assets.tables.bronze import SENSOR_STREAMS
+
+RATE_STEPS: Final = 10
+"""Message steps over which a rate is taken, so that bursts and jitter of single steps do not show."""
+_NAMES_SHOWN: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class SensorStream:
+    """A sensor's messages of one drive.
+
+    Attributes:
+        plan: The sensor.
+        messages: Messages per stream of the plan.
+        short: Frames that end before a signal that they should hold.
+    """
+
+    plan: SensorPlan
+    messages: tuple[Messages, ...]
+    short: int
+
+
+def median_rate_hz(t_ns: NDArray[np.int64]) -> float | None:
+    """Median rate of one message: robust against gaps, jitter and bursts.
+
+    The median is taken over the time of `RATE_STEPS` steps; None for fewer than two messages or a clock that stands.
+    """
+    steps = min(RATE_STEPS, len(t_ns) - 1)
+    if steps < 1:
+        return None
+    span = float(np.median(t_ns[steps:] - t_ns[:-steps]))
+    return steps * NS_PER_S / span if span > 0 else None
+
+
+def sensor_rate_hz(messages: Sequence[Messages]) -> float | None:
+    """Median over a sensor's messages of their rates; None where none has a rate."""
+    rates = [rate for found in messages if (rate := median_rate_hz(found.t_ns)) is not None]
+    return float(np.median(rates)) if rates else None
+
+
+def _complaint(stream: SensorStream, channels: Mapping[str, Channel]) -> tuple[str, str] | None:
+    """The rule and the words for what a sensor lacks in this recording, or None."""
+    sensor = stream.plan.sensor
+    if sensor.channel not in channels:
+        known = ", ".join(list(channels)[:_NAMES_SHOWN])
+        return "missing_channel", (
+            f"the recording has no channel {sensor.channel!r} (it has: {known}). "
+            "Correct the channel in the vehicle spec, or record it"
+        )
+    missing = sorted({name for found in stream.messages for name in found.missing})
+    if missing:
+        return "missing_field", (
+            f"channel {sensor.channel!r} has no {', '.join(missing)}. Correct the field in the vehicle spec"
+        )
+    if stream.short:
+        return "short_frames", (
+            f"{stream.short} frames end before the signals that the CAN database places in them; their values are "
+            "null. Use the database of this vehicle's model year"
+        )
+    return None
+
+
+def _sensor_row(stream: SensorStream, channels: Mapping[str, Channel], clock_offset_ns: int) -> dict[str, Any]:
+    times = [found.t_ns for found in stream.messages if len(found.t_ns)]
+    rule, words = _complaint(stream, channels) or (None, None)
+    return {
+        "sensor": stream.plan.sensor.name,
+        "messages": sum(len(found) for found in times),
+        "first_t_ns": min(int(found.min()) for found in times) + clock_offset_ns if times else None,
+        "last_t_ns": max(int(found.max()) for found in times) + clock_offset_ns if times else None,
+        "rate_hz": sensor_rate_hz(stream.messages),
+        "backward_steps": sum(int((np.diff(found) < 0).sum()) for found in times),
+        "lost_bytes": 0,
+        "lost_messages": 0,
+        "broken_rule": rule,
+        "message": words,
+    }
+
+
+def _file_row(path: str) -> dict[str, Any]:
+    return {
+        "sensor": path,
+        "messages": 0,
+        "first_t_ns": None,
+        "last_t_ns": None,
+        "rate_hz": None,
+        "backward_steps": 0,
+        "lost_bytes": 0,
+        "lost_messages": 0,
+        "broken_rule": None,
+        "message": None,
+    }
+
+
+def _add_loss(row: dict[str, Any], loss: Loss) -> None:
+    row["lost_bytes"] += loss.lost_bytes
+    unknown = row["lost_messages"] is None or loss.messages is None
+    row["lost_messages"] = None if unknown else row["lost_messages"] + loss.messages
+    row["broken_rule"] = row["broken_rule"] or loss.rule
+    row["message"] = f"{row['message']}; {loss.reason}" if row["message"] else loss.reason
+
+
+def stream_rows(
+    streams: Sequence[SensorStream],
+    channels: Sequence[Channel],
+    summary: Summary,
+    clock_offset_ns: int,
+    drive_columns: Mapping[str, str],
+) -> pa.Table:
+    """Make the rows of one drive.
+
+    A loss counts to the one sensor whose channel it is about; where several sensors share the channel, or none is
+    known, it gets a row of its own under the file's name, so that nothing is counted twice.
+
+    Args:
+        streams: Sensors with their messages.
+        channels: Channels of the recording.
+        summary: The reader's summary after the pass.
+        clock_offset_ns: UTC minus the recording's own clock.
+        drive_columns: Values of the partition columns.
+    """
+    by_name = {channel.name: channel for channel in channels}
+    rows = {stream.plan.sensor.name: _sensor_row(stream, by_name, clock_offset_ns) for stream in streams}
+    users: dict[str, list[str]] = {}
+    for stream in streams:
+        users.setdefault(stream.plan.sensor.channel, []).append(stream.plan.sensor.name)
+    for loss in summary.losses:
+        concerned = users.get(loss.channel, []) if loss.channel is not None else []
+        name = concerned[0] if len(concerned) == 1 else loss.path
+        _add_loss(rows.setdefault(name, _file_row(loss.path)), loss)
+    return SENSOR_STREAMS.from_rows([{**drive_columns, **row} for row in rows.values()])

@@ -1,0 +1,168 @@
+"""Which drives each operator of this area should have in which partition, made from what.
+
+Pure reading of the ledger: nothing is computed or written here. Running the plan is `provenance/restate.py`.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from fleet_assets.ingestion.recordings.dbc import DbcNotFoundError
+from fleet_assets.ingestion.telemetry_and_bulk_ingestion.admission import Admission, Bounds, admit
+from fleet_assets.ingestion.telemetry_and_bulk_ingestion.register import REGISTER
+from fleet_assets.ingestion.vehicle import Vehicle, vehicle_of
+from fleet_assets.policy.documents import Policies, digest_of
+from fleet_assets.provenance.fingerprints import Operator, fingerprint
+from fleet_assets.provenance.ledger import Entry, LakeTables, Partition
+from fleet_assets.provenance.manifest import Upload
+from fleet_assets.provenance.requests import Request
+from fleet_assets.provenance.restate import UnitInput, Wanted
+from fleet_assets.tables import Table
+
+DRIVES: Final = "bronze.drives"
+_drive_rows: dict[str, dict[str, Any]] = {}
+"""Rows of `bronze.drives` by file digest: content-addressed, so they cannot go stale."""
+
+
+@dataclass
+class IngestionState:
+    """Everything that decides what ingestion should produce, read once.
+
+    Attributes:
+        lake: Ledger.
+        tables: All tables by dotted name.
+        policies: Policies in force.
+        dbc_folders: Where DBC files named by path are looked up.
+        uploads: Complete uploads of the landing zone.
+        requests: All requests.
+        depots: Known depots.
+        first_day: First UTC day with partitions.
+        last_day: Last UTC day with partitions.
+    """
+
+    lake: LakeTables
+    tables: Mapping[str, Table]
+    policies: Policies
+    dbc_folders: tuple[Path, ...]
+    uploads: Sequence[Upload]
+    requests: Sequence[Request]
+    depots: tuple[str, ...]
+    first_day: str
+    last_day: str
+    _vehicles: dict[str, Vehicle | DbcNotFoundError] = field(default_factory=dict)
+
+    @cached_property
+    def admission(self) -> Admission:
+        """Which uploads stand for which drives."""
+        prefix = "vehicles/"
+        specs = [name.removeprefix(prefix) for name in self.policies.documents if name.startswith(prefix)]
+        withdrawn = {
+            request.body["drive_id"]: max(int(request.body["revision"]), 0)
+            for request in self.requests
+            if request.kind == "withdrawal"
+        }
+        return admit(self.uploads, Bounds(self.depots, self.first_day, self.last_day, specs, withdrawn))
+
+    def vehicle(self, name: str) -> Vehicle | DbcNotFoundError:
+        """Vehicle by spec name, or why it cannot be used; looked up once per state."""
+        if name not in self._vehicles:
+            try:
+                self._vehicles[name] = vehicle_of(self.policies, name, self.dbc_folders)
+            except DbcNotFoundError as error:
+                self._vehicles[name] = error
+        return self._vehicles[name]
+
+    def about(self, drive_id: str, kinds: Sequence[str]) -> list[Request]:
+        """Requests of some kinds about one drive."""
+        return [r for r in self.requests if r.kind in kinds and r.body.get("drive_id") == drive_id]
+
+    def drive_row(self, entry: Entry) -> dict[str, Any]:
+        """The row of `bronze.drives` in one data file."""
+        if entry.digest not in _drive_rows:
+            _drive_rows[entry.digest] = self.lake.read(self.tables[DRIVES], [entry]).to_pylist()[0]
+        return _drive_rows[entry.digest]
+
+    def fingerprint(self, operator: Operator, drive_id: str, spec: str, inputs: Mapping[str, str]) -> str:
+        """Fingerprint of one drive under one operator."""
+        extras = {}
+        if "vehicles/*" in operator.policy:
+            vehicle = self.vehicle(spec)
+            extras["dbc"] = vehicle.dbc_digest if isinstance(vehicle, Vehicle) else "missing"
+        if asked := self.about(drive_id, operator.reads_requests):
+            extras["requests"] = digest_of(sorted(request.request_id for request in asked))
+        return fingerprint(operator, self.policies, sorted(inputs.items()), vehicle_spec=spec, extras=extras)
+
+
+def registration_units(state: IngestionState, partition: Partition | None = None) -> dict[Partition, Wanted]:
+    """Drives to register, by the partition that they belong to.
+
+    A drive whose corrected start lies on another day than the manifest says is wanted where it landed, so that no
+    partition takes it back.
+    """
+    held = {entry.unit: entry for entry in state.lake.entries(state.tables[DRIVES])}
+    units: dict[Partition, dict[str, UnitInput]] = defaultdict(dict)
+    waiting: dict[Partition, list[str]] = defaultdict(list)
+    for drive_id, upload in state.admission.accepted.items():
+        manifest = upload.manifest
+        if manifest is None:
+            continue
+        wanted = state.fingerprint(REGISTER, drive_id, manifest.vehicle_spec, {"manifest": manifest.sha256})
+        announced = (manifest.day, manifest.depot)
+        entry = held.get(drive_id)
+        target = entry.partition if entry is not None and entry.fingerprint == wanted else announced
+        if entry is not None and entry.partition != target:
+            waiting[entry.partition].append(drive_id)
+        vehicle = state.vehicle(manifest.vehicle_spec)
+        context = {"manifest": manifest, "upload": upload.name, "vehicle": vehicle}
+        units[target][drive_id] = UnitInput(wanted, {}, context)
+    for drive_id, entry in held.items():
+        # Uploads may be cleared from the landing zone once landed; only a withdrawal takes a drive out of the lake.
+        if drive_id not in state.admission.accepted and not state.about(drive_id, ("withdrawal",)):
+            waiting[entry.partition].append(drive_id)
+    return _select(units, waiting, {entry.partition for entry in held.values()}, partition)
+
+
+def _select(
+    units: Mapping[Partition, Mapping[str, UnitInput]],
+    waiting: Mapping[Partition, Sequence[str]],
+    held: set[Partition],
+    partition: Partition | None,
+) -> dict[Partition, Wanted]:
+    partitions = (set(units) | set(waiting) | held) if partition is None else {partition}
+    return {key: Wanted(units.get(key, {}), tuple(sorted(waiting.get(key, ())))) for key in sorted(partitions)}
+
+
+def derived_units(
+    state: IngestionState, operator: Operator, partition: Partition | None = None
+) -> dict[Partition, Wanted]:
+    """Drives that an operator downstream of `bronze.drives` should have, by partition."""
+    inputs = {name: _by_unit(state.lake.entries(state.tables[name], partition)) for name in operator.inputs}
+    held = {entry.partition for name in operator.outputs for entry in state.lake.entries(state.tables[name], partition)}
+    units: dict[Partition, dict[str, UnitInput]] = defaultdict(dict)
+    waiting: dict[Partition, list[str]] = defaultdict(list)
+    for drive_id, drive in inputs[operator.inputs[0]].items():
+        own = {name: entries[drive_id] for name, entries in inputs.items() if drive_id in entries}
+        in_step = all(entry.partition == drive.partition for entry in own.values())
+        if len(own) < len(operator.inputs) or not in_step:
+            waiting[drive.partition].append(drive_id)
+            continue
+        row = state.drive_row(drive)
+        wanted = state.fingerprint(
+            operator, drive_id, row["vehicle_spec"], {name: entry.digest for name, entry in own.items()}
+        )
+        context: dict[str, Any] = {"drive": row, "requests": state.about(drive_id, operator.reads_requests)}
+        if "vehicles/*" in operator.policy:
+            context["vehicle"] = state.vehicle(row["vehicle_spec"])
+        units[drive.partition][drive_id] = UnitInput(wanted, own, context)
+    return _select(units, waiting, held, partition)
+
+
+def _by_unit(entries: Sequence[Entry]) -> dict[str, Entry]:
+    return {entry.unit: entry for entry in entries}
+
+
+Units = Callable[[IngestionState, Partition | None], Mapping[Partition, Wanted]]
+"""How an operator finds its units."""

@@ -1,0 +1,49 @@
+"""A vehicle as the operators of this area use it: its spec, the canonical signals, and its DBC files' content."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleet_assets.ingestion.recordings.dbc import DbcFile, find_dbcs
+from fleet_assets.policy.canonical import CanonicalSignals, parse_canonical_signals
+from fleet_assets.policy.documents import Policies, digest_of
+from fleet_assets.policy.vehicles import VehicleSpec, parse_vehicle_spec
+
+
+@dataclass(frozen=True)
+class Vehicle:
+    """Spec, vocabulary and DBC files of one vehicle.
+
+    Attributes:
+        spec: The vehicle spec.
+        canonical: The fleet's signals.
+        dbcs: DBC name of the spec → its content and digest.
+    """
+
+    spec: VehicleSpec
+    canonical: CanonicalSignals
+    dbcs: Mapping[str, DbcFile]
+
+    @property
+    def dbc_digest(self) -> str:
+        """Digest over the DBC files: what of the vehicle enters fingerprints besides the policies."""
+        return digest_of({name: dbc.sha256 for name, dbc in self.dbcs.items()})
+
+
+def vehicle_of(policies: Policies, name: str, dbc_folders: Sequence[Path]) -> Vehicle:
+    """Look a vehicle up in the policies.
+
+    Args:
+        policies: Policies in force.
+        name: Vehicle spec.
+        dbc_folders: Where DBC files named by path are looked up, in order.
+
+    Raises:
+        InvalidPolicyError: When there is no such spec.
+        InvalidSpecError: When the spec contradicts itself or the canonical signals.
+        DbcNotFoundError: When a DBC file that it needs is nowhere to be found.
+    """
+    canonical = parse_canonical_signals(policies["canonical_signals"], policies.digest("canonical_signals"))
+    document = f"vehicles/{name}"
+    spec = parse_vehicle_spec(policies[document], policies.digest(document), canonical)
+    return Vehicle(spec, canonical, find_dbcs(spec, dbc_folders))

@@ -1,0 +1,187 @@
+"""Loading policy documents: safe YAML, JSON Schema, digests.
+
+A document states its schema in its first key (`schema: fleet.integrity/v1` → `schemas/integrity.schema.json`). What a
+document means is not known here.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+MAX_DOCUMENT_BYTES: Final = 1_000_000
+MAX_ALIASES: Final = 100
+_SCHEMA_NAME: Final = re.compile(r"^fleet\.([a-z_]+)/v(\d+)$")
+
+
+class InvalidPolicyError(ValueError):
+    """A policy document that breaks a rule; the message names document, place, rule and remedy."""
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """SafeLoader that refuses duplicate keys and alias bombs."""
+
+    aliases = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            self.aliases += 1
+            if self.aliases > MAX_ALIASES:
+                raise InvalidPolicyError(f"more than {MAX_ALIASES} YAML aliases. Write the values out.")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise InvalidPolicyError(f"line {key_node.start_mark.line + 1}: key {key!r} is not text. Quote it.")
+            if key in seen:
+                raise InvalidPolicyError(f"line {key_node.start_mark.line + 1}: key {key!r} twice. Remove one.")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def parse_yaml(text: str | bytes, source: str) -> Mapping[str, Any]:
+    """Parse one YAML mapping from an untrusted source.
+
+    Args:
+        text: The document.
+        source: Name used in errors.
+
+    Raises:
+        InvalidPolicyError: When it is too large, no valid YAML, uses tags or duplicate keys, or is no mapping.
+    """
+    if len(text) > MAX_DOCUMENT_BYTES:
+        raise InvalidPolicyError(f"{source}: {len(text)} bytes, limit {MAX_DOCUMENT_BYTES}. Split the document.")
+    try:
+        document = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a subclass of SafeLoader
+    except InvalidPolicyError as error:
+        raise InvalidPolicyError(f"{source}: {error}") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise InvalidPolicyError(f"{source}: not valid YAML: {error}. Fix the line that it names.") from error
+    if not isinstance(document, dict):
+        raise InvalidPolicyError(f"{source}: holds {type(document).__name__}, expected a mapping of keys to values.")
+    return document
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one byte form of a JSON value: sorted keys, no spaces, UTF-8, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 (hex) over the canonical JSON of a value."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def validate(document: Mapping[str, Any], schema: Mapping[str, Any], source: str) -> None:
+    """Check a document against a JSON Schema and report every breach at once.
+
+    Raises:
+        InvalidPolicyError: Naming each place and what the schema wants there.
+    """
+    import jsonschema
+
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = sorted(validator.iter_errors(document), key=lambda error: list(map(str, error.absolute_path)))
+    if errors:
+        lines = [
+            f"{'/'.join(map(str, error.absolute_path)) or '(top)'}: {error.message[:300]}" for error in errors[:20]
+        ]
+        raise InvalidPolicyError(f"{source}: " + "; ".join(lines))
+
+
+@dataclass(frozen=True)
+class Policies:
+    """All policy documents in force: those shipped, overlaid by the user's own.
+
+    Attributes:
+        documents: Document by name; a vehicle spec is `vehicles/NAME`.
+        folders: Where they came from, later ones win; also where files that they point at are looked up.
+    """
+
+    documents: Mapping[str, Mapping[str, Any]]
+    folders: tuple[Path, ...] = ()
+    _digests: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict, repr=False, compare=False)
+
+    def __getitem__(self, name: str) -> Mapping[str, Any]:
+        try:
+            return self.documents[name]
+        except KeyError:
+            known = ", ".join(sorted(other for other in self.documents if Path(other).parent == Path(name).parent))
+            raise InvalidPolicyError(f"no policy {name!r}. Known: {known}.") from None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.documents
+
+    def digest(self, name: str, *keys: str) -> str:
+        """Digest of a document, or of the top-level keys of it that an operator reads."""
+        wanted = (name, keys)
+        if wanted not in self._digests:
+            document = self[name]
+            self._digests[wanted] = digest_of({key: document.get(key) for key in keys} if keys else document)
+        return self._digests[wanted]
+
+
+def load_schema(name: str) -> Mapping[str, Any]:
+    """A shipped JSON Schema by its short name, e.g. `vehicle`."""
+    path = resources.files("policies") / "schemas" / f"{name}.schema.json"
+    if not path.is_file():
+        known = sorted(entry.name.split(".")[0] for entry in (resources.files("policies") / "schemas").iterdir())
+        raise InvalidPolicyError(f"no schema {name!r}. Known: {', '.join(known)}.")
+    schema: Mapping[str, Any] = json.loads(path.read_text())
+    return schema
+
+
+def load_document(text: str | bytes, source: str) -> Mapping[str, Any]:
+    """Parse one document and check it against the schema that it names."""
+    document = parse_yaml(text, source)
+    name = document.get("schema")
+    if not isinstance(name, str):
+        raise InvalidPolicyError(f"{source}: no `schema:` key. Begin with e.g. `schema: fleet.vehicle/v1`.")
+    match = _SCHEMA_NAME.match(name)
+    if match is None:
+        raise InvalidPolicyError(f"{source}: schema {name!r} is not of the form fleet.NAME/v1.")
+    validate(document, load_schema(match[1]), source)
+    return document
+
+
+def _yaml_files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
+    for entry in sorted(folder.iterdir(), key=lambda item: item.name):
+        if entry.is_dir() and not entry.name.startswith(("_", ".")) and entry.name != "schemas":
+            yield from _yaml_files(entry, f"{prefix}{entry.name}/")
+        elif entry.name.endswith(".yaml"):
+            yield prefix + entry.name.removesuffix(".yaml"), entry
+
+
+def load_policies(overlay: Path | None = None) -> Policies:
+    """Load the shipped policies and, over them, those of the user's own folder.
+
+    Args:
+        overlay: Folder of the same layout; may be absent.
+
+    Raises:
+        InvalidPolicyError: On the first document that breaks its schema, or a spec whose name is not its file's.
+    """
+    shipped = resources.files("policies")
+    layers: list[Traversable] = [shipped]
+    if overlay is not None and overlay.is_dir():
+        layers.append(overlay)
+    documents: dict[str, Mapping[str, Any]] = {}
+    for layer in layers:
+        for name, entry in _yaml_files(layer):
+            source = f"policies/{name}.yaml" if layer is shipped else str(entry)
+            documents[name] = load_document(entry.read_bytes(), source)
+            if name.startswith("vehicles/") and documents[name].get("name") != Path(name).name:
+                stated = documents[name].get("name")
+                raise InvalidPolicyError(f"{source}: states name {stated!r}. Name file and spec alike.")
+    folders = tuple(Path(str(layer)) for layer in layers)
+    return Policies(documents, folders)

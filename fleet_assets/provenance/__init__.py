@@ -1,0 +1,1 @@
+"""Identity and origin: digests, Merkle roots, fingerprints, the per-drive ledger, signatures, lineage."""

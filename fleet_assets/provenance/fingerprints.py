@@ -1,0 +1,85 @@
+"""Fingerprints: one digest over everything that decides an output.
+
+Fingerprint = operator and version ⊕ the policy keys it reads ⊕ weights ⊕ versions of the numeric libraries it names ⊕
+digests of its inputs. Equal fingerprint means equal bytes; anything else that could change them is a defect.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+
+from fleet_assets.policy.documents import Policies, canonical_json
+from fleet_assets.provenance.ledger import FINGERPRINT_LENGTH
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One declared computation from the drive's files in some tables to its files in others.
+
+    Attributes:
+        name: Dotted name, `workflow.step`.
+        version: Raised whenever the output changes for the same input; the golden-digest test enforces it.
+        inputs: Dotted names of the tables that it reads, the first one lists the units of a partition.
+        outputs: Dotted names of the tables that it writes.
+        policy: Policy document → top-level keys that it reads (empty: all). `vehicles/*` is the drive's own spec.
+        libraries: Distributions whose numerics reach the output.
+        reads_requests: Kinds of requests that change the output for the drive that they name.
+    """
+
+    name: str
+    version: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    policy: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    libraries: tuple[str, ...] = ()
+    reads_requests: tuple[str, ...] = ()
+
+    @property
+    def code_version(self) -> str:
+        """Text for Dagster's `code_version`."""
+        return f"{self.name}.{self.version}"
+
+
+def policy_digest(operator: Operator, policies: Policies, vehicle_spec: str | None = None) -> str:
+    """Digest of all policy keys that the operator reads for a drive of the given vehicle spec."""
+    digests = {}
+    for name, keys in operator.policy.items():
+        document = f"vehicles/{vehicle_spec}" if name == "vehicles/*" else name
+        digests[document] = policies.digest(document, *keys) if document in policies else "absent"
+    return hashlib.sha256(canonical_json(digests)).hexdigest()
+
+
+def library_versions(operator: Operator) -> dict[str, str]:
+    """Installed version of each numeric library that the operator names."""
+    return {name: metadata.version(name) for name in operator.libraries}
+
+
+def fingerprint(
+    operator: Operator,
+    policies: Policies,
+    inputs: Sequence[tuple[str, str]],
+    *,
+    vehicle_spec: str | None = None,
+    extras: Mapping[str, str] | None = None,
+) -> str:
+    """Fingerprint of one unit.
+
+    Args:
+        operator: What runs.
+        policies: Policies in force.
+        inputs: (table, digest) of each input file of the unit; an absent input is left out.
+        vehicle_spec: Name of the drive's vehicle spec, where `vehicles/*` is read.
+        extras: Further named digests, e.g. DBC files, weights, calibrations or requests about the unit.
+
+    Returns:
+        Hex text of `FINGERPRINT_LENGTH` characters.
+    """
+    parts = {
+        "operator": operator.code_version,
+        "policy": policy_digest(operator, policies, vehicle_spec),
+        "libraries": library_versions(operator),
+        "inputs": sorted(inputs),
+        "extras": dict(extras or {}),
+    }
+    return hashlib.sha256(canonical_json(parts)).hexdigest()[:FINGERPRINT_LENGTH]

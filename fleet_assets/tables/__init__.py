@@ -1,0 +1,21 @@
+"""Schemas of all tables. One definition gives the Iceberg schema, the generated checks and the docs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fleet_assets.tables.bronze import BRONZE
+from fleet_assets.tables.ops import OPS
+from fleet_assets.tables.schema import Column, SchemaMismatchError, Table, TableKind
+from fleet_assets.tables.silver import CLIPS, CLOCK_MODELS, RADAR_TRACKS, signals_table
+
+__all__ = ["Column", "SchemaMismatchError", "Table", "TableKind", "all_tables"]
+
+
+def all_tables(canonical: Mapping[str, Any]) -> dict[str, Table]:
+    """Every table by dotted name.
+
+    Args:
+        canonical: The document `canonical_signals` of the policies, which gives `silver.signals` its columns.
+    """
+    tables = (*BRONZE, signals_table(canonical), RADAR_TRACKS, CLIPS, CLOCK_MODELS, *OPS)
+    return {table.name: table for table in tables}

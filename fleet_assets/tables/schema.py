@@ -1,0 +1,148 @@
+"""What a table is: columns, order, constraints. One definition gives Arrow, Iceberg, generated checks and the docs.
+
+Storage does not belong here (see `resources/lake.py`), nor does any rule that needs more than one row (see `evidence`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+import pyarrow as pa
+
+_ARROW_TYPES: Final[Mapping[str, Any]] = {
+    "string": pa.string(),
+    "int32": pa.int32(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+}
+
+
+class TableKind(StrEnum):
+    """How a table is written, and with that what identity means for it."""
+
+    BULK = "bulk"
+    """One data file per (partition, drive); part of `fleet digest`."""
+    ROLLUP = "rollup"
+    """One data file per partition, derived from others; part of `fleet digest`."""
+    LOG = "log"
+    """Append-only record of what happened and when; carries wall-clock times, so outside identity."""
+
+
+class SchemaMismatchError(ValueError):
+    """Data that does not have the shape its table states."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    Attributes:
+        name: Column name; a unit ends it (`_ns`, `_mps`, …).
+        type: Key of the type table above.
+        description: What a value means.
+        nullable: Whether a row may lack it.
+        minimum: Smallest allowed value, inclusive.
+        maximum: Largest allowed value, inclusive.
+        values: Closed set of allowed values.
+    """
+
+    name: str
+    type: str
+    description: str
+    nullable: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    values: tuple[str, ...] = ()
+
+    @property
+    def arrow_field(self) -> pa.Field:
+        """Arrow field; nullability is stated, the description travels as metadata of the asset, not of the file."""
+        return pa.field(self.name, _ARROW_TYPES[self.type], nullable=self.nullable)
+
+
+PARTITION_COLUMNS: Final = (
+    Column("drive_id", "string", "Drive that the row belongs to"),
+    Column("day", "string", "UTC day of the drive's corrected start, YYYY-MM-DD"),
+    Column("depot", "string", "Depot that the drive was offloaded at"),
+)
+
+
+def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    """Cast losslessly; text may stay dictionary-encoded, which gives the same file for a fraction of the memory."""
+    if pa.types.is_dictionary(column.type) and column.type.value_type == wanted:
+        return column
+    return column.cast(wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of the lake.
+
+    Attributes:
+        key: (layer, name), which is the asset key and the Iceberg identifier.
+        columns: All columns in file order. Bulk tables begin with `PARTITION_COLUMNS`.
+        sort_by: The one row order of the table.
+        unique: Columns that identify a row, empty where rows are a bag.
+        kind: See `TableKind`.
+        description: What one partition means.
+        partition_by: Columns whose values are the partition.
+        presorted: Operators deliver the rows in order (large tables: sorting text would cost more than decoding).
+    """
+
+    key: tuple[str, str]
+    columns: tuple[Column, ...]
+    sort_by: tuple[str, ...]
+    description: str
+    unique: tuple[str, ...] = ()
+    kind: TableKind = TableKind.BULK
+    presorted: bool = False
+    partition_by: tuple[str, ...] = ("day", "depot")
+    arrow_schema: pa.Schema = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        names = [column.name for column in self.columns]
+        if unknown := (set(self.sort_by) | set(self.unique)) - set(names):
+            raise SchemaMismatchError(f"{self.name}: sort or unique columns {sorted(unknown)} are not columns")
+        object.__setattr__(self, "arrow_schema", pa.schema([column.arrow_field for column in self.columns]))
+
+    @property
+    def name(self) -> str:
+        """Dotted name as SQL and the catalog use it."""
+        return ".".join(self.key)
+
+    @property
+    def asset_key(self) -> str:
+        """Slashed name as Dagster and people use it."""
+        return "/".join(self.key)
+
+    def empty(self) -> pa.Table:
+        """A table of this schema without rows."""
+        return self.arrow_schema.empty_table()
+
+    def from_rows(self, rows: list[dict[str, Any]]) -> pa.Table:
+        """Build a conforming table from row dictionaries (small tables only)."""
+        return self.conform(pa.Table.from_pylist(rows, schema=self.arrow_schema))
+
+    def conform(self, data: pa.Table) -> pa.Table:
+        """Put columns and rows in the table's own order and check nullability.
+
+        Raises:
+            SchemaMismatchError: On a missing or surplus column, a lossy type, or a null in a required column.
+        """
+        if set(data.column_names) != set(self.arrow_schema.names):
+            missing = sorted(set(self.arrow_schema.names) - set(data.column_names))
+            surplus = sorted(set(data.column_names) - set(self.arrow_schema.names))
+            raise SchemaMismatchError(f"{self.name}: missing columns {missing}, unknown columns {surplus}")
+        try:
+            arrays = {field.name: _cast(data[field.name], field.type) for field in self.arrow_schema}
+        except (pa.ArrowInvalid, ValueError) as error:
+            raise SchemaMismatchError(f"{self.name}: {error}") from error
+        ordered = pa.table(arrays).combine_chunks()
+        for column in self.columns:
+            if not column.nullable and ordered[column.name].null_count:
+                raise SchemaMismatchError(f"{self.name}.{column.name}: null in a required column")
+        if self.sort_by and not self.presorted and ordered.num_rows > 1:
+            ordered = ordered.sort_by([(name, "ascending") for name in self.sort_by])
+        return ordered

@@ -1,0 +1,1 @@
+"""The only home of partitions definitions, keys and mappings."""

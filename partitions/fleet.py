@@ -1,0 +1,24 @@
+"""Partitions definitions of the fleet. Keys live in `keys.py`, mappings between them in `mappings.py`."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import dagster as dg
+
+DAY: Final = "day"
+DEPOT: Final = "depot"
+
+
+def day_partitions(first_day: str) -> dg.DailyPartitionsDefinition:
+    """UTC days from the first day to today; today is included, since drives land on the day they were made."""
+    return dg.DailyPartitionsDefinition(start_date=first_day, timezone="UTC", end_offset=1)
+
+
+def day_depot_partitions(first_day: str, depots: Sequence[str]) -> dg.MultiPartitionsDefinition:
+    """(day × depot), the partitions of all bulk data; drives are rows inside."""
+    return dg.MultiPartitionsDefinition(
+        {
+            DAY: day_partitions(first_day),
+            DEPOT: dg.StaticPartitionsDefinition(sorted(depots)),
+        }
+    )

@@ -1,0 +1,1 @@
+"""Outside systems: one file each, behind one protocol with one contract test. `profiles.py` picks them."""

@@ -1,0 +1,126 @@
+"""Stores of content-addressed objects (`fleet_assets/provenance/objects.py` says what they promise)."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from fleet_assets.provenance.objects import ObjectMismatchError, ObjectRef, check_access
+
+COPY_BYTES: Final = 4 << 20
+
+
+def copy_and_hash(source: Any, target: Any, digest: Any, progress: Callable[[int], None] | None = None) -> int:
+    """Copy a stream to another, hashing on the way. Returns the number of bytes copied."""
+    buffer = memoryview(bytearray(COPY_BYTES))
+    copied = 0
+    while count := source.readinto(buffer):
+        digest.update(buffer[:count])
+        target.write(buffer[:count])
+        copied += count
+        if progress is not None:
+            progress(count)
+    return copied
+
+
+@dataclass(frozen=True, slots=True)
+class LocalObjects:
+    """Objects as files: `ROOT/<class>/<first two hex digits>/<digest>`.
+
+    Attributes:
+        root: Folder of the store.
+        granted: Access classes that this holder may use.
+    """
+
+    root: str
+    granted: tuple[str, ...] = ("open",)
+
+    def _path(self, sha256: str, access: str) -> Path:
+        check_access(self.granted, access)
+        return Path(self.root) / access / sha256[:2] / sha256
+
+    def put(
+        self, source: Path, access: str, expected: ObjectRef, progress: Callable[[int], None] | None = None
+    ) -> ObjectRef:
+        """See `ObjectStore.put`.
+
+        Raises:
+            ObjectMismatchError: When size or digest differ from what the manifest promised; nothing is stored then.
+        """
+        target = self._path(expected.sha256, access)
+        if target.exists() and target.stat().st_size == expected.size_bytes:
+            return expected
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if access == "raw" else 0o755)
+        partial = target.with_name(f".partial-{expected.sha256}-{os.getpid()}")
+        self._adopt_orphan(target, partial)
+        digest = hashlib.sha256()
+        with (
+            source.open("rb", buffering=0) as reader,
+            partial.open("r+b" if partial.exists() else "w+b", buffering=0) as writer,
+        ):
+            done = _resume(reader, writer, digest)
+            size = done + copy_and_hash(reader, writer, digest, progress)
+            writer.truncate(size)
+            os.fsync(writer.fileno())
+        for what, found, wanted in (
+            ("size", str(size), str(expected.size_bytes)),
+            ("sha256", digest.hexdigest(), expected.sha256),
+        ):
+            if found != wanted:
+                partial.unlink()
+                raise ObjectMismatchError(source.name, what, found, wanted)
+        partial.replace(target)
+        return expected
+
+    @staticmethod
+    def _adopt_orphan(target: Path, partial: Path) -> None:
+        """Continue where a killed process stopped: take over its partial copy when the process is gone."""
+        for orphan in sorted(target.parent.glob(f".partial-{target.name}-*")):
+            owner = orphan.name.rsplit("-", 1)[-1]
+            if orphan != partial and not Path(f"/proc/{owner}").exists():
+                orphan.replace(partial)
+
+    def local(self, sha256: str, access: str) -> Path:
+        """Path of the object.
+
+        Raises:
+            FileNotFoundError: Naming the digest, when the object is not in the store.
+            AccessDeniedError: When the class is not granted.
+        """
+        path = self._path(sha256, access)
+        if not path.exists():
+            raise FileNotFoundError(f"object {sha256} ({access}) is not in the store. Restore it or replay its drive.")
+        return path
+
+    def exists(self, sha256: str, access: str) -> bool:
+        """Whether the object is there; a name only ever shows whole objects."""
+        return self._path(sha256, access).exists()
+
+    def digests(self, access: str) -> Iterator[ObjectRef]:
+        """All objects of one class, sorted by digest."""
+        root = self._path("00", access).parent.parent
+        for path in sorted(root.glob("[0-9a-f][0-9a-f]/[0-9a-f]*")):
+            yield ObjectRef(path.name, path.stat().st_size)
+
+    def delete(self, sha256: str, access: str) -> None:
+        """Remove an object; absent ones are fine."""
+        self._path(sha256, access).unlink(missing_ok=True)
+
+
+def _resume(reader: Any, writer: Any, digest: Any) -> int:
+    """Hash what an earlier copy already wrote, verify it against the source, and return where to go on."""
+    done = 0
+    while True:
+        have = writer.read(COPY_BYTES)
+        if not have:
+            break
+        if reader.read(len(have)) != have:
+            reader.seek(done)
+            writer.seek(done)
+            writer.truncate(done)
+            break
+        digest.update(have)
+        done += len(have)
+    return done

@@ -1,0 +1,144 @@
+"""The platform as assets, checks, sensors and commands hold it: one Dagster resource that opens the outside systems.
+
+It only opens and hands out. What runs is in the areas; how a restatement goes is in `provenance/restate.py`.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from fleet_assets.policy.documents import Policies, load_policies
+from fleet_assets.provenance.ledger import Partition
+from fleet_assets.provenance.objects import ObjectStore
+from fleet_assets.provenance.restate import Report, Step, Wanted, restate
+from fleet_assets.tables import Table, all_tables
+from resources.engine import ProcessPoolEngine
+from resources.home import FleetHome, open_home
+from resources.iceberg import IcebergLake
+from resources.landing import LandingZone, LocalLanding
+from resources.objects import LocalObjects
+from resources.requests import RequestBook
+from resources.s3 import S3Landing, S3Objects
+
+
+class Fleet(dg.ConfigurableResource[None]):
+    """Access to one fleet's platform.
+
+    Attributes:
+        home: FLEET_HOME, which holds `fleet.yaml`, keys and, by default, everything else.
+        catalog: pyiceberg catalog properties; empty means SQLite and files under the home.
+        bucket: S3 bucket for objects and landing; empty means folders under the home.
+        endpoint_url: S3 endpoint, where it is not AWS itself.
+        granted: Access classes of objects that the holder may open.
+        max_workers: Engine workers; 0 means one per core.
+        today: UTC day to take for today (tests and replays); empty means the wall clock.
+    """
+
+    home: str
+    catalog: dict[str, str] = Field(default_factory=dict)
+    bucket: str = ""
+    endpoint_url: str = ""
+    granted: list[str] = Field(default_factory=lambda: ["open"])
+    max_workers: int = 0
+    today: str = ""
+
+    @cached_property
+    def settings(self) -> FleetHome:
+        """Depots, first day and paths."""
+        return open_home(Path(self.home))
+
+    @cached_property
+    def lake(self) -> IcebergLake:
+        """Tables."""
+        local = {
+            "type": "sql",
+            "uri": f"sqlite:///{self.settings.lake}/catalog.db?timeout=60",
+            "warehouse": f"file://{self.settings.lake}/warehouse",
+        }
+        return IcebergLake(self.catalog or local)
+
+    @cached_property
+    def objects(self) -> ObjectStore:
+        """Objects of the granted classes."""
+        if self.bucket:
+            cache = self.settings.path / "cache"
+            return S3Objects(self.bucket, cache, tuple(self.granted), self.endpoint_url)
+        return LocalObjects(str(self.settings.objects), tuple(self.granted))
+
+    @cached_property
+    def landing(self) -> LandingZone:
+        """Where uploads arrive."""
+        if self.bucket:
+            return S3Landing(self.bucket, self.settings.path / "cache", self.endpoint_url)
+        return LocalLanding(self.settings.landing)
+
+    @cached_property
+    def policies(self) -> Policies:
+        """Policies in force: shipped ones under the home's own."""
+        return load_policies(self.settings.policies)
+
+    @cached_property
+    def tables(self) -> Mapping[str, Table]:
+        """All tables by dotted name."""
+        return all_tables(self.policies["canonical_signals"])
+
+    @property
+    def requests(self) -> RequestBook:
+        """The request book."""
+        return RequestBook(self.lake)
+
+    @property
+    def engine(self) -> ProcessPoolEngine:
+        """Runs one function over many drives."""
+        return ProcessPoolEngine(self.max_workers)
+
+    @property
+    def last_day(self) -> str:
+        """The last UTC day that has partitions: today."""
+        return self.today or datetime.now(tz=UTC).strftime("%Y-%m-%d")
+
+    def table(self, name: str) -> Table:
+        """Table by dotted name.
+
+        Raises:
+            KeyError: Naming the known tables.
+        """
+        if name not in self.tables:
+            raise KeyError(f"no table {name!r}. Known: {', '.join(sorted(self.tables))}.")
+        return self.tables[name]
+
+    def wanted(self, step: Step, partition: Partition) -> Wanted:
+        """What one partition of a step's outputs should be made of, by the ledger as it is now."""
+        return step.units(step.read_state(self), partition).get(partition, Wanted())
+
+    def restate(self, step: Step, partition: Partition, progress: Callable[[int, int], None] | None = None) -> Report:
+        """Bring one partition of a step's outputs up to date."""
+        wanted = self.wanted(step, partition)
+        return restate(
+            step.operator,
+            partition,
+            wanted.units,
+            step.compute,
+            lake=self.lake,
+            files=self.lake.files,
+            engine=self.engine,
+            policies=self.policies,
+            tables=self.tables,
+            keep=wanted.waiting,
+            progress=progress,
+        )
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Forget what an earlier run in this process read: policies and settings may have changed since."""
+        del context
+        for name in ("settings", "lake", "objects", "landing", "policies", "tables"):
+            self.__dict__.pop(name, None)
+
+    def describe(self) -> dict[str, Any]:
+        """Where things are, for people."""
+        return {"home": str(self.settings.path), "depots": list(self.settings.depots), "bucket": self.bucket or None}

@@ -1,0 +1,63 @@
+"""From a restatement's report to what Dagster shows: data version, rows, bytes, column schema, pictures."""
+
+import base64
+from collections.abc import Callable, Iterator, Mapping
+
+import dagster as dg
+
+from fleet_assets.provenance.restate import Report
+from fleet_assets.tables import Table
+
+Preview = Callable[[], bytes | None]
+"""Draws a PNG of the partition; None where there is nothing to draw."""
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """The table's columns as Dagster shows them."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                column.name,
+                type=column.type,
+                description=column.description,
+                constraints=dg.TableColumnConstraints(nullable=column.nullable, unique=table.unique == (column.name,)),
+            )
+            for column in table.columns
+        ]
+    )
+
+
+def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
+    """A PNG inline, so that it needs no server of its own."""
+    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def results(
+    report: Report, tables: Mapping[str, Table], previews: Mapping[str, Preview] | None = None
+) -> Iterator[dg.MaterializeResult[None]]:
+    """One result per output table of a restatement.
+
+    Args:
+        report: What was done.
+        tables: All tables by dotted name.
+        previews: Dotted table name → function that draws its partition.
+    """
+    for name, entries in report.entries.items():
+        table = tables[name]
+        metadata: dict[str, dg.MetadataValue] = {
+            "dagster/row_count": dg.MetadataValue.int(sum(entry.rows for entry in entries)),
+            "dagster/column_schema": dg.MetadataValue.table_schema(column_schema(table)),
+            "bytes": dg.MetadataValue.int(sum(entry.size_bytes for entry in entries)),
+            "drives": dg.MetadataValue.int(len(entries)),
+            "restated": dg.MetadataValue.int(len(report.plan.stale)),
+            "removed": dg.MetadataValue.int(len(report.plan.gone)),
+            "unchanged": dg.MetadataValue.int(len(report.plan.current)),
+            "worker_cpu_s": dg.MetadataValue.float(round(report.cpu_s, 3)),
+        }
+        if previews and name in previews and (png := previews[name]()) is not None:
+            metadata["preview"] = picture(png, name)
+        yield dg.MaterializeResult(
+            asset_key=dg.AssetKey(list(table.key)),
+            metadata=metadata,
+            data_version=dg.DataVersion(report.data_version(name)),
+        )
