@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from fleet_assets.policy.documents import canonical_json
 from fleet_assets.provenance.manifest import (
@@ -20,18 +20,6 @@ from resources.data_files import write_atomically
 INCOMING_PREFIX: Final = ".incoming-"
 
 
-class LandingZone(Protocol):
-    """Where uploads arrive."""
-
-    def uploads(self) -> list[Upload]:
-        """All complete uploads, sorted by name; an unreadable manifest is listed with its refusal."""
-        ...
-
-    def file(self, upload: str, path: str) -> Path:
-        """Local path of one uploaded file."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class LocalLanding:
     """Landing zone in a folder.
@@ -43,7 +31,7 @@ class LocalLanding:
     root: Path
 
     def uploads(self) -> list[Upload]:
-        """See `LandingZone.uploads`. A manifest is parsed once per (size, mtime, inode)."""
+        """See `Landing.uploads`. A manifest is parsed once per (size, mtime, inode)."""
         if not self.root.is_dir():
             return []
         folders = sorted(entry for entry in self.root.iterdir() if not entry.name.startswith("."))
@@ -63,7 +51,7 @@ class LocalLanding:
         return _uploads[key]
 
     def file(self, upload: str, path: str) -> Path:
-        """See `LandingZone.file`.
+        """See `Landing.file`.
 
         Raises:
             RefusedUploadError: When a link leads out of the upload folder, or the file is not there.

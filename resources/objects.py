@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from fleet_assets.provenance.objects import ObjectMismatchError, ObjectRef, check_access
+from fleet_assets.provenance.objects import ObjectMismatchError, ObjectRef, check_access, check_content
 
 COPY_BYTES: Final = 4 << 20
 
@@ -64,13 +64,11 @@ class LocalObjects:
             size = done + copy_and_hash(reader, writer, digest, progress)
             writer.truncate(size)
             os.fsync(writer.fileno())
-        for what, found, wanted in (
-            ("size", str(size), str(expected.size_bytes)),
-            ("sha256", digest.hexdigest(), expected.sha256),
-        ):
-            if found != wanted:
-                partial.unlink()
-                raise ObjectMismatchError(source.name, what, found, wanted)
+        try:
+            check_content(source.name, ObjectRef(digest.hexdigest(), size), expected)
+        except ObjectMismatchError:
+            partial.unlink()
+            raise
         partial.replace(target)
         return expected
 

@@ -3,27 +3,30 @@
 It only opens and hands out. What runs is in the areas; how a restatement goes is in `provenance/restate.py`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 from pydantic import Field
 
 from fleet_assets.policy.documents import Policies, load_policies
-from fleet_assets.provenance.ledger import Partition
+from fleet_assets.provenance.ledger import FINGERPRINT_LENGTH, Partition
 from fleet_assets.provenance.objects import ObjectStore
+from fleet_assets.provenance.platform import Landing
 from fleet_assets.provenance.restate import Report, Step, Wanted, restate
 from fleet_assets.tables import Table, all_tables
 from resources.engine import ProcessPoolEngine
 from resources.home import FleetHome, open_home
 from resources.iceberg import IcebergLake
-from resources.landing import LandingZone, LocalLanding
+from resources.landing import LocalLanding
 from resources.objects import LocalObjects
 from resources.requests import RequestBook
 from resources.s3 import S3Landing, S3Objects
+
+LOG_UNIT_LENGTH: Final = 32
 
 
 class Fleet(dg.ConfigurableResource[None]):
@@ -71,7 +74,7 @@ class Fleet(dg.ConfigurableResource[None]):
         return LocalObjects(str(self.settings.objects), tuple(self.granted))
 
     @cached_property
-    def landing(self) -> LandingZone:
+    def landing(self) -> Landing:
         """Where uploads arrive."""
         if self.bucket:
             return S3Landing(self.bucket, self.settings.path / "cache", self.endpoint_url)
@@ -133,9 +136,27 @@ class Fleet(dg.ConfigurableResource[None]):
             progress=progress,
         )
 
+    def append_log(
+        self, table: Table, events: Sequence[Mapping[str, Any]], identity: str, clock_column: str, now_ns: int
+    ) -> int:
+        """Append events to a log table, each identity once. Returns how many were new."""
+        known = {entry.unit for entry in self.lake.entries(table)}
+        new = {str(event[identity])[:LOG_UNIT_LENGTH]: {**event, clock_column: now_ns} for event in events}
+        staged = [
+            self.lake.stage(table, (), unit, unit[:FINGERPRINT_LENGTH], table.from_rows([event]))
+            for unit, event in new.items()
+            if unit not in known
+        ]
+        self.lake.commit(table, staged)
+        return len(staged)
+
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Forget what an earlier run in this process read: policies and settings may have changed since."""
+        """Begin every run with what is on disk now."""
         del context
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget what was read: policies and settings may have changed since."""
         for name in ("settings", "lake", "objects", "landing", "policies", "tables"):
             self.__dict__.pop(name, None)
 

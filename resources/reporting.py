@@ -1,10 +1,11 @@
 """From a restatement's report to what Dagster shows: data version, rows, bytes, column schema, pictures."""
 
 import base64
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import dagster as dg
 
+from fleet_assets.provenance.fingerprints import Operator
 from fleet_assets.provenance.restate import Report
 from fleet_assets.tables import Table
 
@@ -24,6 +25,32 @@ def column_schema(table: Table) -> dg.TableSchema:
             )
             for column in table.columns
         ]
+    )
+
+
+def table_spec(
+    table: Table,
+    *,
+    operator: Operator,
+    group: str,
+    owners: Sequence[str],
+    deps: Sequence[dg.AssetDep | dg.AssetKey] = (),
+    partitions_def: dg.PartitionsDefinition[str] | None = None,
+    condition: dg.AutomationCondition[dg.AssetKey] | None = None,
+) -> dg.AssetSpec:
+    """The asset of a table: key, text and columns from its schema, code version from its operator."""
+    return dg.AssetSpec(
+        dg.AssetKey(list(table.key)),
+        deps=deps,
+        description=table.description,
+        group_name=group,
+        owners=owners,
+        kinds={"iceberg", "parquet"},
+        tags={"layer": table.key[0], "operator": operator.name},
+        code_version=operator.code_version,
+        metadata={"dagster/column_schema": column_schema(table), "identity": table.kind.value},
+        partitions_def=partitions_def,
+        automation_condition=condition,
     )
 
 

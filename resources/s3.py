@@ -14,7 +14,7 @@ from fleet_assets.provenance.manifest import (
     Upload,
     parse_manifest,
 )
-from fleet_assets.provenance.objects import ObjectMismatchError, ObjectRef, check_access
+from fleet_assets.provenance.objects import ObjectRef, check_access, check_content
 
 PART_BYTES: Final = 16 << 20
 _clients: dict[str, Any] = {}
@@ -82,12 +82,7 @@ class S3Objects:
         upload = client.create_multipart_upload(Bucket=self.bucket, Key=key)["UploadId"]
         try:
             parts, size, digest = self._send(client, key, upload, source, progress)
-            for what, found, wanted in (
-                ("size", str(size), str(expected.size_bytes)),
-                ("sha256", digest, expected.sha256),
-            ):
-                if found != wanted:
-                    raise ObjectMismatchError(source.name, what, found, wanted)
+            check_content(source.name, ObjectRef(digest, size), expected)
             client.complete_multipart_upload(
                 Bucket=self.bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
             )
@@ -99,7 +94,8 @@ class S3Objects:
     def _send(
         self, client: Any, key: str, upload: str, source: Path, progress: Callable[[int], None] | None
     ) -> tuple[list[dict[str, Any]], int, str]:
-        digest, parts, size = hashlib.sha256(), [], 0
+        digest, size = hashlib.sha256(), 0
+        parts: list[dict[str, Any]] = []
         with source.open("rb") as reader:
             while (chunk := reader.read(PART_BYTES)) or not parts:
                 digest.update(chunk)
@@ -161,7 +157,7 @@ class S3Landing:
     endpoint_url: str = ""
 
     def uploads(self) -> list[Upload]:
-        """See `LandingZone.uploads`. A manifest is fetched once per version (ETag)."""
+        """See `Landing.uploads`. A manifest is fetched once per version (ETag)."""
         client = s3_client(self.endpoint_url)
         found = []
         for item in _list(client, self.bucket, "landing/"):

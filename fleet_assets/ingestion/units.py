@@ -18,6 +18,8 @@ from fleet_assets.policy.documents import Policies, digest_of
 from fleet_assets.provenance.fingerprints import Operator, fingerprint
 from fleet_assets.provenance.ledger import Entry, LakeTables, Partition
 from fleet_assets.provenance.manifest import Upload
+from fleet_assets.provenance.objects import ObjectStore
+from fleet_assets.provenance.platform import Landing
 from fleet_assets.provenance.requests import Request
 from fleet_assets.provenance.restate import UnitInput, Wanted
 from fleet_assets.tables import Table
@@ -41,6 +43,8 @@ class IngestionState:
         depots: Known depots.
         first_day: First UTC day with partitions.
         last_day: Last UTC day with partitions.
+        landing: Where uploaded files are read.
+        objects: Store of recordings.
     """
 
     lake: LakeTables
@@ -52,6 +56,8 @@ class IngestionState:
     depots: tuple[str, ...]
     first_day: str
     last_day: str
+    landing: Landing
+    objects: ObjectStore
     _vehicles: dict[str, Vehicle | DbcNotFoundError] = field(default_factory=dict)
 
     @cached_property
@@ -116,7 +122,15 @@ def registration_units(state: IngestionState, partition: Partition | None = None
         if entry is not None and entry.partition != target:
             waiting[entry.partition].append(drive_id)
         vehicle = state.vehicle(manifest.vehicle_spec)
-        context = {"manifest": manifest, "upload": upload.name, "vehicle": vehicle}
+        context = {
+            "manifest": manifest,
+            "upload": upload.name,
+            "vehicle": vehicle,
+            "landing": state.landing,
+            "objects": state.objects,
+            "first_day": state.first_day,
+            "last_day": state.last_day,
+        }
         units[target][drive_id] = UnitInput(wanted, {}, context)
     for drive_id, entry in held.items():
         # Uploads may be cleared from the landing zone once landed; only a withdrawal takes a drive out of the lake.
@@ -153,7 +167,11 @@ def derived_units(
         wanted = state.fingerprint(
             operator, drive_id, row["vehicle_spec"], {name: entry.digest for name, entry in own.items()}
         )
-        context: dict[str, Any] = {"drive": row, "requests": state.about(drive_id, operator.reads_requests)}
+        context: dict[str, Any] = {
+            "drive": row,
+            "requests": state.about(drive_id, operator.reads_requests),
+            "objects": state.objects,
+        }
         if "vehicles/*" in operator.policy:
             context["vehicle"] = state.vehicle(row["vehicle_spec"])
         units[drive.partition][drive_id] = UnitInput(wanted, own, context)

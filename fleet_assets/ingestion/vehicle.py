@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fleet_assets.ingestion.recordings.dbc import DbcFile, find_dbcs
+from fleet_assets.ingestion.recordings.dbc import DbcText, find_dbcs
 from fleet_assets.policy.canonical import CanonicalSignals, parse_canonical_signals
 from fleet_assets.policy.documents import Policies, digest_of
 from fleet_assets.policy.vehicles import VehicleSpec, parse_vehicle_spec
@@ -22,7 +22,7 @@ class Vehicle:
 
     spec: VehicleSpec
     canonical: CanonicalSignals
-    dbcs: Mapping[str, DbcFile]
+    dbcs: Mapping[str, DbcText]
 
     @property
     def dbc_digest(self) -> str:

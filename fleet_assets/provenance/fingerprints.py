@@ -7,6 +7,7 @@ digests of its inputs. Equal fingerprint means equal bytes; anything else that c
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 
 from fleet_assets.policy.documents import Policies, canonical_json
@@ -51,8 +52,16 @@ def policy_digest(operator: Operator, policies: Policies, vehicle_spec: str | No
 
 
 def library_versions(operator: Operator) -> dict[str, str]:
-    """Installed version of each numeric library that the operator names."""
-    return {name: metadata.version(name) for name in operator.libraries}
+    """Installed version of each numeric library that the operator names; `absent` for an extra that is not there."""
+    return {name: _version(name) for name in operator.libraries}
+
+
+@cache
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "absent"
 
 
 def fingerprint(

@@ -83,3 +83,15 @@ def check_access(granted: tuple[str, ...], access: str) -> None:
             f"objects of class {access!r} are not readable here (granted: {', '.join(granted)}). "
             "Use the redacted counterpart."
         )
+
+
+def check_content(name: str, found: ObjectRef, expected: ObjectRef) -> None:
+    """Compare copied bytes with what the manifest promised.
+
+    Raises:
+        ObjectMismatchError: Naming size or digest, whichever differs first.
+    """
+    if found.size_bytes != expected.size_bytes:
+        raise ObjectMismatchError(name, "size", str(found.size_bytes), str(expected.size_bytes))
+    if found.sha256 != expected.sha256:
+        raise ObjectMismatchError(name, "sha256", found.sha256, expected.sha256)

@@ -207,7 +207,7 @@ class Comma2k19Recording:
         self._spans.clear()
         self._pass_losses.clear()
         chosen = [name for name in sorted(self._parts) if wanted is None or name in wanted]
-        for batch in weave([(name, cut(self._chunks(name), self._extent[0])) for name in chosen]):
+        for batch in weave([cut(self._chunks(name), self._extent[0]) for name in chosen]):
             low, high = int(batch.t_ns.min()), int(batch.t_ns.max())
             first, last = self._spans.get(batch.channel, (low, high))
             self._spans[batch.channel] = (min(first, low), max(last, high))
@@ -227,7 +227,7 @@ class Comma2k19Recording:
                     usable &= addressed
                 if not usable.all():
                     t_ns, columns = t_ns[usable], {name: array[usable] for name, array in columns.items()}
-                yield t_ns, columns
+                yield channel, t_ns, columns
 
     def _count_lost(self, path: str, channel: str, rule: str, messages: int) -> None:
         if not messages:

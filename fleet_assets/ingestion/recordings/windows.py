@@ -14,26 +14,28 @@ from numpy.typing import NDArray
 from fleet_assets.ingestion.recordings.protocol import WINDOW_NS, Batch
 
 MAX_BATCH_ROWS: Final = 1 << 18
-"""Rows of one batch at most, so that a clock that stands still cannot gather a whole recording in one window."""
+"""Rows held back at most, so that a clock that stands still cannot gather a whole recording in one window."""
+_LAG: Final = 1
+"""Windows held back behind the newest: how far streams of one source may lie behind each other in the file."""
 
 Columns = Mapping[str, NDArray[Any]]
-Chunk = tuple[NDArray[np.int64], Columns]
-"""Consecutive messages of one stream: time stamps and one array per field."""
-_Window = tuple[int, NDArray[np.int64], Columns]
+Chunk = tuple[str, NDArray[np.int64], Columns]
+"""Consecutive messages of one channel: channel, time stamps, one array per field."""
+Window = tuple[int, str, NDArray[np.int64], Columns]
+"""A chunk with the number of the window that all of it lies in."""
+_Rows = tuple[NDArray[np.int64], Columns]
 
 
-def _pieces(chunk: Chunk, origin_ns: int, highest_ns: int) -> Iterator[tuple[int, int, int]]:
+def _pieces(t_ns: NDArray[np.int64], origin_ns: int, highest_ns: int) -> Iterator[tuple[int, int, int]]:
     """Yield (window, first row, end row) of a chunk; messages older than their predecessor stay in its window."""
-    t_ns, _ = chunk
     forward = np.maximum(np.maximum.accumulate(t_ns), highest_ns)
     index = (forward - origin_ns) // WINDOW_NS
     cuts = np.flatnonzero(np.diff(index)) + 1
     for first, end in zip((0, *cuts.tolist()), (*cuts.tolist(), len(t_ns)), strict=True):
-        for start in range(first, end, MAX_BATCH_ROWS):
-            yield int(index[first]), start, min(end, start + MAX_BATCH_ROWS)
+        yield int(index[first]), first, end
 
 
-def _joined(parts: Sequence[Chunk]) -> Chunk:
+def _joined(parts: Sequence[_Rows]) -> _Rows:
     if len(parts) == 1:
         return parts[0]
     columns = {}
@@ -46,36 +48,56 @@ def _joined(parts: Sequence[Chunk]) -> Chunk:
     return np.concatenate([part[0] for part in parts]), columns
 
 
-def cut(chunks: Iterable[Chunk], origin_ns: int) -> Iterator[_Window]:
-    """Cut one stream into windows of ``WINDOW_NS`` counted from an origin, keeping the recorded order.
+class _Pending:
+    """Rows of windows that are not complete yet."""
+
+    def __init__(self) -> None:
+        self.windows: dict[int, dict[str, list[_Rows]]] = {}
+        self.rows = 0
+        self.floor = 0
+
+    def add(self, index: int, channel: str, rows: _Rows) -> None:
+        late = max(index, self.floor)
+        self.windows.setdefault(late, {}).setdefault(channel, []).append(rows)
+        self.rows += len(rows[0])
+
+    def leave(self) -> Iterator[Window]:
+        """Let the oldest window out."""
+        index = min(self.windows)
+        self.floor = index
+        for channel, parts in sorted(self.windows.pop(index).items()):
+            self.rows -= sum(len(part[0]) for part in parts)
+            yield index, channel, *_joined(parts)
+
+
+def cut(chunks: Iterable[Chunk], origin_ns: int) -> Iterator[Window]:
+    """Cut one source into windows of ``WINDOW_NS`` counted from an origin, keeping each channel's recorded order.
 
     Args:
-        chunks: The stream, front to back; a chunk may hold many windows or a part of one.
+        chunks: The source, front to back; its channels need not be in step by more than a window.
         origin_ns: Start of window 0, at most the first time stamp.
 
     Yields:
-        Window number, time stamps, columns. Numbers never fall; a window comes in several pieces only when it holds
-        more than ``MAX_BATCH_ROWS`` rows.
+        Windows; numbers never fall. A channel comes in a window several times only when more than ``MAX_BATCH_ROWS``
+        rows lie in it, or when it lags behind the source's others.
     """
-    pending: list[Chunk] = []
-    current, rows, highest = 0, 0, origin_ns
-    for chunk in chunks:
-        t_ns, columns = chunk
+    pending = _Pending()
+    highest: dict[str, int] = {}
+    for channel, t_ns, columns in chunks:
         if not len(t_ns):
             continue
-        for index, first, end in _pieces(chunk, origin_ns, highest):
-            if pending and (index != current or rows + end - first > MAX_BATCH_ROWS):
-                yield current, *_joined(pending)
-                pending, rows = [], 0
-            current = index
-            pending.append((t_ns[first:end], {name: array[first:end] for name, array in columns.items()}))
-            rows += end - first
-        highest = max(highest, int(t_ns.max()))
-    if pending:
-        yield current, *_joined(pending)
+        for index, first, end in _pieces(t_ns, origin_ns, highest.get(channel, origin_ns)):
+            for start in range(first, end, MAX_BATCH_ROWS):
+                rows = slice(start, min(end, start + MAX_BATCH_ROWS))
+                pending.add(index, channel, (t_ns[rows], {name: array[rows] for name, array in columns.items()}))
+                while pending.rows > MAX_BATCH_ROWS or min(pending.windows) < max(pending.windows) - _LAG:
+                    yield from pending.leave()
+        highest[channel] = max(highest.get(channel, origin_ns), int(t_ns.max()))
+    while pending.windows:
+        yield from pending.leave()
 
 
-def _woven(parts: Sequence[Chunk]) -> Chunk:
+def _woven(parts: Sequence[_Rows]) -> _Rows:
     """Join pieces of several sources of one channel by time; each source's own order is kept, backward steps too."""
     if len(parts) == 1:
         return parts[0]
@@ -85,27 +107,25 @@ def _woven(parts: Sequence[Chunk]) -> Chunk:
     return t_ns[order], {name: array[order] for name, array in columns.items()}
 
 
-def weave(sources: Sequence[tuple[str, Iterator[_Window]]]) -> Iterator[Batch]:
-    """Interleave cut streams window by window; sources of the same channel become one batch.
+def weave(sources: Iterable[Iterator[Window]]) -> Iterator[Batch]:
+    """Interleave cut sources window by window, channels by name inside a window; a channel's sources become one batch.
 
     Args:
-        sources: (channel, windows) pairs; all cut from the same origin. Inside a window, channels come in this order.
+        sources: Windows of each source; all cut from the same origin.
     """
-    ranks = {channel: rank for rank, channel in enumerate(dict.fromkeys(channel for channel, _ in sources))}
 
-    def keyed(channel: str, number: int, windows: Iterator[_Window]) -> Iterator[tuple[int, int, int, _Window]]:
-        return ((window[0], ranks[channel], number, window) for window in windows)
+    def numbered(number: int, windows: Iterator[Window]) -> Iterator[tuple[int, str, int, _Rows]]:
+        return ((index, channel, number, (t_ns, columns)) for index, channel, t_ns, columns in windows)
 
-    names = list(ranks)
-    streams = [keyed(channel, number, windows) for number, (channel, windows) in enumerate(sources)]
+    streams = [numbered(number, windows) for number, windows in enumerate(sources)]
     merged = heapq.merge(*streams, key=lambda item: item[:3])
-    for (_, rank), items in groupby(merged, key=lambda item: item[:2]):
-        parts: dict[int, list[Chunk]] = {}
-        for _, _, number, window in items:
-            parts.setdefault(number, []).append(window[1:])
-        if len(parts) == 1:
-            for t_ns, columns in next(iter(parts.values())):
-                yield Batch(names[rank], t_ns, columns)
-        else:
-            t_ns, columns = _woven([_joined(pieces) for pieces in parts.values()])
-            yield Batch(names[rank], t_ns, columns)
+    for (_, channel), items in groupby(merged, key=lambda item: item[:2]):
+        parts: dict[int, list[_Rows]] = {}
+        held = 0
+        for _, _, number, rows in items:
+            if held and held + len(rows[0]) > MAX_BATCH_ROWS:
+                yield Batch(channel, *_woven([_joined(pieces) for pieces in parts.values()]))
+                parts, held = {}, 0
+            parts.setdefault(number, []).append(rows)
+            held += len(rows[0])
+        yield Batch(channel, *_woven([_joined(pieces) for pieces in parts.values()]))

@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-_BYTE_BITS: Final = 8
+from fleet_assets.ingestion.recordings.bits import BYTE_BITS, as_numbers, take_bits
+
 _HIGHEST_STANDARD_ID: Final = 0x7FF
 _EXTENDED_FLAG: Final = 0x80000000
 _STRING: Final = re.compile(r'"(?:\\"|[^"])*"')
@@ -70,14 +71,14 @@ class SignalLayout:
     @property
     def bytes(self) -> tuple[tuple[int, int], ...]:
         """(byte index, left shift) of each byte that holds a part; a negative shift goes right."""
-        first, within = divmod(self.start, _BYTE_BITS)
+        first, within = divmod(self.start, BYTE_BITS)
         if self.big_endian:
-            highest = first * _BYTE_BITS + _BYTE_BITS - 1 - within
-            last, below = divmod(highest + self.length - 1, _BYTE_BITS)
-            unused = _BYTE_BITS - 1 - below
-            return tuple((last - k, _BYTE_BITS * k - unused) for k in range(last - first + 1))
-        end = (self.start + self.length - 1) // _BYTE_BITS
-        return tuple((first + k, _BYTE_BITS * k - within) for k in range(end - first + 1))
+            highest = first * BYTE_BITS + BYTE_BITS - 1 - within
+            last, below = divmod(highest + self.length - 1, BYTE_BITS)
+            unused = BYTE_BITS - 1 - below
+            return tuple((last - k, BYTE_BITS * k - unused) for k in range(last - first + 1))
+        end = (self.start + self.length - 1) // BYTE_BITS
+        return tuple((first + k, BYTE_BITS * k - within) for k in range(end - first + 1))
 
     @property
     def bytes_needed(self) -> int:
@@ -233,33 +234,8 @@ def parse_messages(text: str, messages: frozenset[str], by_parameter_group: bool
     }
 
 
-def raw_bits(signal: SignalLayout, payload: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Take a signal's bits out of payloads.
-
-    Args:
-        signal: Its layout; ``payload`` must be wide enough for it.
-        payload: uint8[n, width].
-
-    Returns:
-        uint64[n], the bits right-aligned.
-    """
-    raw = np.zeros(len(payload), dtype=np.uint64)
-    for index, shift in signal.bytes:
-        byte = payload[:, index].astype(np.uint64)
-        raw |= byte << np.uint64(shift) if shift >= 0 else byte >> np.uint64(-shift)
-    if signal.length < raw.itemsize * _BYTE_BITS:
-        raw &= np.uint64((1 << signal.length) - 1)
-    return raw
-
-
 def _physical(signal: SignalLayout, raw: NDArray[np.uint64]) -> NDArray[np.float64]:
-    if signal.floating:
-        numbers: NDArray[Any] = raw.astype(f"<u{signal.length // _BYTE_BITS}").view(f"<f{signal.length // _BYTE_BITS}")
-    elif signal.signed:
-        sign = np.uint64(1 << (signal.length - 1))
-        numbers = ((raw ^ sign) - sign).view(np.int64)
-    else:
-        numbers = raw
+    numbers = as_numbers(raw, signal.length, signed=signal.signed, floating=signal.floating)
     return numbers.astype(np.float64) * signal.scale + signal.offset
 
 
@@ -288,7 +264,7 @@ def decode_signals(
             raise CanDatabaseError(f"message {message.name} has no signal {name!r}. Use one of: {known}")
         short = length < signal.bytes_needed
         narrow = payload.shape[1] < signal.bytes_needed
-        bits = np.zeros(len(payload), dtype=np.uint64) if narrow else raw_bits(signal, payload)
+        bits = np.zeros(len(payload), dtype=np.uint64) if narrow else take_bits(payload, signal.bytes, signal.length)
         short = np.ones(len(payload), dtype=np.bool_) if narrow else short
         present = np.ones(len(payload), dtype=np.bool_)
         if signal.multiplexer is not None:

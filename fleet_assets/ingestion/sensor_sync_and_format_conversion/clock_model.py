@@ -93,7 +93,7 @@ class TimePairs:
 
 @dataclass(frozen=True, slots=True)
 class ClockSegment:
-    """A stretch without a jump: corrected = t + offset + drift * (t - reference). Fields as in `silver.clock_models`."""
+    """A stretch without a jump: corrected = t + offset + drift * (t - reference); fields of `silver.clock_models`."""
 
     start_ns: int
     reference_ns: int
@@ -126,7 +126,8 @@ def correct(t_ns: NDArray[np.int64], segments: Sequence[ClockSegment]) -> NDArra
         for name in ("offset_ns", "reference_ns")
     )
     drift = np.array([segment.drift_ppm / _PPM for segment in segments])[which]
-    return t_ns + offset + np.rint(drift * (t_ns - reference)).astype(np.int64)
+    corrected: NDArray[np.int64] = t_ns + offset + np.rint(drift * (t_ns - reference)).astype(np.int64)
+    return corrected
 
 
 def fit_clock(pairs: TimePairs, bounds: ClockBounds, *, start_ns: int, jump_ns: int = 0) -> ClockSegment:
@@ -216,7 +217,7 @@ def _autocorrelation(residual: NDArray[np.float64]) -> float:
 
 
 def _variance_under_autoregression(vectors: NDArray[np.float64], rho: float) -> NDArray[np.float64]:
-    """q' R q of each column q, with R[i, j] = rho ** |i - j|: variance of its coefficient under that noise."""
+    """Give q' R q of each column q, with R[i, j] = rho ** |i - j|: variance of its coefficient under that noise."""
     recent, step = vectors.copy(), 1
     while step < len(vectors) and rho**step > np.finfo(np.float64).eps:
         # Twice as many predecessors with each round.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -13,6 +13,7 @@ from fleet_assets.ingestion.vehicle import Vehicle
 from fleet_assets.provenance.fingerprints import Operator
 from fleet_assets.provenance.manifest import Manifest, RefusedUploadError, day_of
 from fleet_assets.provenance.objects import ObjectMismatchError, ObjectRef, ObjectStore
+from fleet_assets.provenance.platform import Landing
 from fleet_assets.provenance.restate import Moved, UnitTask
 
 REGISTER: Final = Operator(
@@ -25,19 +26,7 @@ REGISTER: Final = Operator(
 )
 
 
-class LandingFiles(Protocol):
-    """Where an upload's files can be read (implemented by `resources.landing`)."""
-
-    def file(self, upload: str, path: str) -> Path:
-        """Path of one uploaded file.
-
-        Raises:
-            RefusedUploadError: When the path leaves the upload folder or the file is missing.
-        """
-        ...
-
-
-def _copy_files(manifest: Manifest, upload: str, landing: LandingFiles, objects: ObjectStore) -> dict[str, Path]:
+def _copy_files(manifest: Manifest, upload: str, landing: Landing, objects: ObjectStore) -> dict[str, Path]:
     """Bring all files into the object store; what is there already is not read again."""
     paths = {}
     for file in manifest.files:

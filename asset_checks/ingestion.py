@@ -1,0 +1,149 @@
+"""Gates of the ingestion area: nothing vanishes, quarantine within policy, skew and coverage within bounds."""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from asset_checks.gates import Gate
+from fleet_assets.evidence.conservation import conservation, share_within
+from fleet_assets.evidence.verdicts import Verdict
+from fleet_assets.ingestion.integrity_and_pii_redaction.quarantine import held_drives
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.coverage import coverage_verdict, skew_verdict
+from fleet_assets.ingestion.steps import (
+    ALIGN_STEP,
+    DECODE_STEP,
+    FIND_STEP,
+    HOLD_BACK_STEP,
+    REGISTER_STEP,
+    read_state,
+)
+from fleet_assets.ingestion.vehicle import Vehicle
+from fleet_assets.policy.canonical import parse_canonical_signals
+from fleet_assets.policy.vehicles import VehicleSpec
+from fleet_assets.provenance.ledger import Partition
+from fleet_assets.provenance.restate import Step
+from fleet_assets.tables import Table
+from fleet_assets.tables.bronze import DRIVES, INTEGRITY_FINDINGS, QUARANTINE, SENSOR_SAMPLES
+from fleet_assets.tables.silver import CLOCK_MODELS
+from resources.platform import Fleet
+
+
+def _units(fleet: Fleet, table: Table, partition: Partition) -> set[str]:
+    return {entry.unit for entry in fleet.lake.entries(table, partition)}
+
+
+def judge_registration(fleet: Fleet, partition: Partition) -> Verdict:
+    """Every admitted upload of the partition is registered, landed or rejected with a reason."""
+    wanted = fleet.wanted(REGISTER_STEP, partition)
+    rows = fleet.lake.rows(DRIVES, partition, ["drive_id", "status", "reason"]).to_pylist()
+    rejected = {row["drive_id"] for row in rows if row["status"] == "rejected" and row["reason"]}
+    landed = {row["drive_id"] for row in rows if row["status"] == "landed"}
+    incoming = (set(wanted.units) | landed | rejected) - (set(wanted.waiting) - landed - rejected)
+    return conservation(incoming, landed, rejected, (), policy_digest=fleet.policies.digest("gates"))
+
+
+def _judge_step(step: Step, table: Table) -> Gate:
+    """Every registered drive has its file in the table, up to date with its inputs."""
+
+    def judge(fleet: Fleet, partition: Partition) -> Verdict:
+        wanted = fleet.wanted(step, partition)
+        held = {entry.unit: entry.fingerprint for entry in fleet.lake.entries(table, partition)}
+        stale = [unit for unit, made in wanted.units.items() if held.get(unit, made.fingerprint) != made.fingerprint]
+        return conservation(
+            _units(fleet, DRIVES, partition),
+            set(held) - set(stale),
+            (),
+            {*wanted.waiting, *stale},
+            policy_digest=fleet.policies.digest("gates"),
+        )
+
+    return Gate(table, "conservation", f"Every registered drive has its outcome in {table.name}.", judge)
+
+
+def judge_quarantined_share(fleet: Fleet, partition: Partition) -> Verdict:
+    """The quarantined share of the partition's drives stays within policy."""
+    held = held_drives(fleet.lake.rows(QUARANTINE, partition))
+    drives = _units(fleet, DRIVES, partition)
+    waiting = drives - _units(fleet, QUARANTINE, partition)
+    policy = fleet.policies["gates"]["quarantined_share"]
+    return share_within(
+        len(held & drives),
+        len(drives),
+        len(waiting),
+        max_share=policy["max_share"],
+        confidence=policy["confidence"],
+        policy_digest=fleet.policies.digest("gates", "quarantined_share"),
+    )
+
+
+def judge_silver(fleet: Fleet, partition: Partition) -> Verdict:
+    """Landed drives = drives with signals + quarantined drives."""
+    drives = fleet.lake.rows(DRIVES, partition, ["drive_id", "status"])
+    landed = set(drives.filter(pc.equal(drives["status"], "landed"))["drive_id"].to_pylist())
+    signals = fleet.tables["silver.signals"]
+    written = {entry.unit for entry in fleet.lake.entries(signals, partition) if entry.rows}
+    held = held_drives(fleet.lake.rows(QUARANTINE, partition)) & landed
+    wanted = fleet.wanted(ALIGN_STEP, partition)
+    fingerprints = {entry.unit: entry.fingerprint for entry in fleet.lake.entries(signals, partition)}
+    stale = {unit for unit, made in wanted.units.items() if fingerprints.get(unit) != made.fingerprint}
+    waiting = (set(wanted.waiting) | stale) & landed
+    policy_digest = fleet.policies.digest("gates")
+    return conservation(landed, written - waiting, held - waiting, waiting, policy_digest=policy_digest)
+
+
+def _specs(fleet: Fleet, names: set[str]) -> Mapping[str, VehicleSpec]:
+    state = read_state(fleet)
+    vehicles = {name: state.vehicle(name) for name in names}
+    return {name: vehicle.spec for name, vehicle in vehicles.items() if isinstance(vehicle, Vehicle)}
+
+
+def _clean_drives(fleet: Fleet, partition: Partition) -> pa.Table:
+    """Rows of `bronze.drives` that are neither rejected nor quarantined."""
+    held = held_drives(fleet.lake.rows(QUARANTINE, partition))
+    drives = fleet.lake.rows(DRIVES, partition)
+    keep = [
+        row["status"] == "landed" and row["drive_id"] not in held
+        for row in drives.select(["drive_id", "status"]).to_pylist()
+    ]
+    return drives.filter(pa.array(keep, pa.bool_()))
+
+
+def judge_skew(fleet: Fleet, partition: Partition) -> Verdict:
+    """Lag between sensors that measure the same quantity stays within the bound."""
+    drives = _clean_drives(fleet, partition)
+    return skew_verdict(
+        fleet.lake.rows(CLOCK_MODELS, partition),
+        drives,
+        _specs(fleet, set(drives["vehicle_spec"].to_pylist())),
+        fleet.policies["sync"],
+        policy_digest=fleet.policies.digest("sync"),
+    )
+
+
+def judge_coverage(fleet: Fleet, partition: Partition) -> Verdict:
+    """Required signals cover enough of the partition's grid."""
+    drives = _clean_drives(fleet, partition)
+    canonical = parse_canonical_signals(fleet.policies["canonical_signals"], fleet.policies.digest("canonical_signals"))
+    return coverage_verdict(
+        fleet.lake.rows(fleet.tables["silver.signals"], partition),
+        drives,
+        _specs(fleet, set(drives["vehicle_spec"].to_pylist())),
+        canonical,
+        fleet.policies["sync"],
+        policy_digest=fleet.policies.digest("sync"),
+    )
+
+
+def ingestion_gates(signals: Table) -> list[Gate]:
+    """All gates of the area, in graph order."""
+    return [
+        Gate(DRIVES, "conservation", "Every admitted upload is landed, or rejected with a reason.", judge_registration),
+        _judge_step(DECODE_STEP, SENSOR_SAMPLES),
+        _judge_step(FIND_STEP, INTEGRITY_FINDINGS),
+        _judge_step(HOLD_BACK_STEP, QUARANTINE),
+        Gate(QUARANTINE, "quarantined_share", "Not too many drives are quarantined.", judge_quarantined_share),
+        Gate(signals, "conservation", "Landed drives = drives with signals + quarantined drives.", judge_silver),
+        Gate(signals, "coverage", "Required signals cover enough of the grid.", judge_coverage),
+        Gate(CLOCK_MODELS, "skew", "Sensors that measure the same agree in time.", judge_skew),
+    ]

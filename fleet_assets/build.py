@@ -1,0 +1,91 @@
+"""One function that composes everything: the only module that imports all five packages."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from asset_checks.gates import Gate, gate_check
+from asset_checks.ingestion import ingestion_gates
+from asset_checks.schema import schema_gates
+from fleet_assets.ingestion.integrity_and_pii_redaction.assets import integrity_assets
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.assets import sync_assets
+from fleet_assets.ingestion.telemetry_and_bulk_ingestion.assets import registration_assets, roll_up_assets
+from fleet_assets.operators import STEPS
+from fleet_assets.tables import Table, TableKind
+from fleet_assets.tables.ops import REQUESTS
+from partitions.fleet import day_depot_partitions, day_partitions
+from resources.platform import Fleet
+from resources.profiles import Profile, profile_named
+from sensors.automation import area_automation
+from sensors.conditions import GATED, GATED_ROLLUP
+from sensors.landing import landing_sensors
+from sensors.restatement import sweep_sensor
+
+REQUEST_BOOK = dg.AssetSpec(
+    dg.AssetKey(list(REQUESTS.key)),
+    description=REQUESTS.description,
+    group_name="ops",
+    owners=["team:platform-engineering"],
+    kinds={"iceberg"},
+)
+"""External and without deps: feedback edges are data, and this cuts their cycles."""
+
+
+def all_gates(tables: Mapping[str, Table]) -> list[Gate]:
+    """Every gate of the platform, generated ones first."""
+    return [*schema_gates(list(tables.values())), *ingestion_gates(tables["silver.signals"])]
+
+
+def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """Compose assets, checks, sensors and resources.
+
+    Args:
+        profile: `local`, `aws` or `k8s`; None takes $FLEET_PROFILE, else `local`.
+        resource_overrides: Resources that replace the profile's own, by key.
+    """
+    chosen: Profile = profile_named(profile or os.environ.get("FLEET_PROFILE", "local"))
+    resources = {**chosen.resources, **(resource_overrides or {})}
+    fleet: Fleet = resources["ingestion"]
+    day_depot = day_depot_partitions(fleet.settings.first_day, fleet.settings.depots)
+    day = day_partitions(fleet.settings.first_day)
+    tables = fleet.tables
+    assets = [
+        *registration_assets(day_depot),
+        *sync_assets(day_depot, tables["silver.signals"], GATED),
+        *integrity_assets(day_depot, GATED),
+        *roll_up_assets(day, tables["silver.signals"], GATED_ROLLUP),
+    ]
+    by_size = {0: None, 1: day, 2: day_depot}
+    gates = [gate_check(gate, by_size[len(gate.table.partition_by)]) for gate in all_gates(tables)]
+    conditional = [key for asset in assets for key in asset.keys if asset.automation_conditions_by_key.get(key)]
+    bulk = [dg.AssetKey(list(t.key)) for t in tables.values() if t.kind is TableKind.BULK]
+    bulk.append(dg.AssetKey(["bronze", "ingestion_log"]))
+    automation = fleet.policies["automation"]
+    return dg.Definitions(
+        assets=[*assets, REQUEST_BOOK],
+        asset_checks=gates,
+        sensors=[
+            *landing_sensors(automation["landing_interval_s"]),
+            area_automation("ingestion", conditional),
+            sweep_sensor(
+                "restatement_sweep",
+                STEPS,
+                bulk,
+                partition_size=2,
+                interval_s=automation["sweep_interval_s"],
+                description="Asks the ledger which partitions are stale and requests exactly those.",
+            ),
+            sweep_sensor(
+                "roll_up_sweep",
+                STEPS,
+                [dg.AssetKey(["ops", "daily_coverage"])],
+                partition_size=1,
+                interval_s=automation["sweep_interval_s"],
+                description="Asks the ledger which daily roll-ups are stale and requests exactly those.",
+            ),
+        ],
+        resources=resources,
+        executor=chosen.executor,
+    )

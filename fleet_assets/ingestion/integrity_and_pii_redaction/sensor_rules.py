@@ -1,0 +1,170 @@
+"""Rules about whole sensors: presence, rate, gaps, order in time, and what the reader lost.
+
+Here belongs what is judged from `bronze.sensor_streams` and from time stamps alone.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from fleet_assets.ingestion.integrity_and_pii_redaction.findings import Examination, Finding
+from fleet_assets.ingestion.recordings.protocol import NS_PER_S
+from fleet_assets.ingestion.sensor_series import Series
+from fleet_assets.policy.vehicles import SensorSpec
+
+Stream = Mapping[str, Any]
+"""Row of `bronze.sensor_streams`."""
+
+
+def covered_ns(t_ns: NDArray[np.int64], silence_ns: float) -> int:
+    """Time between neighbouring stamps that are no further apart than a normal silence.
+
+    Args:
+        t_ns: int64[n], sorted.
+        silence_ns: Longest normal time between two messages, inclusive.
+    """
+    steps = np.diff(t_ns)
+    return int(steps[steps <= silence_ns].sum())
+
+
+def sensor_findings(streams: pa.Table, series: Sequence[Series], exam: Examination) -> Iterator[Finding]:
+    """Examine every sensor of the spec, and the losses that belong to no sensor."""
+    rows = {row["sensor"]: row for row in streams.to_pylist()}
+    yield from _drive_findings(exam)
+    for row in rows.values():
+        yield from _loss_findings(row, exam)
+        yield from _order_findings(row, exam)
+    for sensor in exam.spec.sensors.values():
+        stream = rows.get(sensor.name)
+        messages = stream["messages"] if stream is not None else 0
+        own = [one for one in series if one.sensor == sensor.name]
+        if sensor.required and messages < exam.rules["sensor_missing"]["min_messages"]:
+            yield _missing(sensor, messages, exam)
+        elif stream is not None and messages:
+            yield from _rate_findings(sensor, stream, exam)
+            yield from _presence_findings(sensor, stream, own, exam)
+
+
+def _drive_findings(exam: Examination) -> Iterator[Finding]:
+    duration_s, limit = exam.duration_ns / NS_PER_S, exam.rules["drive_short"]["min_duration_s"]
+    if duration_s < limit:
+        words = f"the drive lasts {duration_s:g} s, at least {limit:g} s are needed"
+        yield exam.finding("drive_short", "*", words, value=duration_s, limit=limit)
+
+
+def _between(row: Stream) -> tuple[int, int] | None:
+    return None if row["first_t_ns"] is None else (row["first_t_ns"], row["last_t_ns"])
+
+
+def _loss_findings(row: Stream, exam: Examination) -> Iterator[Finding]:
+    name, lost_bytes, lost_messages = row["sensor"], row["lost_bytes"], row["lost_messages"] or 0
+    reader = f" ({row['broken_rule']}: {row['message']})" if row["broken_rule"] else ""
+    lost = f"{name}: the reader lost {lost_bytes} bytes and {lost_messages} messages"
+    limits = exam.rules["reader_loss"]
+    if lost_bytes > limits["max_lost_bytes"] or lost_messages > limits["max_lost_messages"]:
+        value, limit = (
+            (lost_bytes, limits["max_lost_bytes"])
+            if lost_bytes > limits["max_lost_bytes"]
+            else (lost_messages, limits["max_lost_messages"])
+        )
+        yield exam.finding("reader_loss", name, f"{lost}, allowed are {limit}{reader}", value=value, limit=limit)
+    elif row["broken_rule"]:
+        words = f"{name}: {row['broken_rule']}: {row['message']}"
+        yield exam.finding("decode_incomplete", name, words.rstrip("."), between=_between(row))
+    share, limit = _lost_share(row, exam), exam.rules["reader_loss_share"]["max_share"]
+    if share > limit:
+        words = f"{lost}, {share:.1%} where {limit:.1%} are allowed{reader}"
+        yield exam.finding("reader_loss_share", name, words, value=share, limit=limit)
+
+
+def _lost_share(row: Stream, exam: Examination) -> float:
+    messages = row["lost_messages"] or 0
+    of_messages = messages / (messages + row["messages"]) if messages and row["messages"] else 0.0
+    of_bytes = min(row["lost_bytes"] / max(int(exam.drive["bytes"]), 1), 1.0)
+    return float(max(of_messages, of_bytes))
+
+
+def _order_findings(row: Stream, exam: Examination) -> Iterator[Finding]:
+    name, steps = row["sensor"], row["backward_steps"]
+    words = f"{name}: {steps} of {row['messages']} messages are older than their predecessor"
+    limit = exam.rules["time_backward"]["max_steps"]
+    if steps > limit:
+        told = f"{words}, allowed are {limit}"
+        yield exam.finding("time_backward", name, told, between=_between(row), value=steps, limit=limit)
+    share, limit = steps / max(row["messages"], 1), exam.rules["time_disorder"]["max_share"]
+    if share > limit:
+        told = f"{words} ({share:.1%}), allowed are {limit:.1%}"
+        yield exam.finding("time_disorder", name, told, between=_between(row), value=share, limit=limit)
+
+
+def _missing(sensor: SensorSpec, messages: int, exam: Examination) -> Finding:
+    limit = exam.rules["sensor_missing"]["min_messages"]
+    words = f"{sensor.name}: {messages} messages from a sensor that {exam.spec.name} requires, at least {limit} needed"
+    return exam.finding("sensor_missing", sensor.name, words, value=messages, limit=limit)
+
+
+def _rate_findings(sensor: SensorSpec, stream: Stream, exam: Examination) -> Iterator[Finding]:
+    rate = stream["rate_hz"]
+    if rate is None or stream["messages"] < exam.rules["rate"]["min_messages"]:
+        return
+    low, high = (sensor.rate_hz * (1 + side * sensor.rate_tolerance) for side in (-1, 1))
+    if not low <= rate <= high:
+        words = f"{sensor.name}: median rate {rate:.4g} Hz, {exam.spec.name} states {low:.4g} to {high:.4g} Hz"
+        limit = low if rate < low else high
+        yield exam.finding("rate", sensor.name, words, between=_between(stream), value=rate, limit=limit)
+
+
+def _presence_findings(
+    sensor: SensorSpec, stream: Stream, own: Sequence[Series], exam: Examination
+) -> Iterator[Finding]:
+    """Gaps, and coverage of a required sensor; object lists come and go, so only their first and last message count."""
+    silence_ns = exam.silence_ns(sensor)
+    regular = [one for one in own if one.signal in exam.canonical.signals and _is_regular(one, exam)]
+    if regular:
+        t_ns = max(regular, key=len).t_ns
+        yield from _gap_findings(sensor, t_ns, silence_ns, exam)
+        covered = covered_ns(t_ns, silence_ns)
+    else:
+        first, last = _between(stream) or (0, 0)
+        covered = last - first
+    if not sensor.required or exam.duration_ns <= 0:
+        return
+    share, limit = covered / exam.duration_ns, exam.rules["sensor_short"]["min_share"]
+    if share < limit:
+        words = f"{sensor.name}: messages during {share:.1%} of the drive, at least {limit:.1%} needed"
+        yield exam.finding("sensor_short", sensor.name, words, between=_between(stream), value=share, limit=limit)
+        return
+    yield from _signal_findings(sensor, own, silence_ns, exam)
+
+
+def _is_regular(one: Series, exam: Examination) -> bool:
+    signal = exam.canonical.signals[one.signal]
+    return signal.grid or signal.role is not None
+
+
+def _gap_findings(
+    sensor: SensorSpec, t_ns: NDArray[np.int64], silence_ns: float, exam: Examination
+) -> Iterator[Finding]:
+    steps = np.diff(t_ns)
+    for index in np.flatnonzero(steps > silence_ns):
+        first, last, silent_s = int(t_ns[index]), int(t_ns[index + 1]), float(steps[index]) / NS_PER_S
+        limit = silence_ns / NS_PER_S
+        words = f"{sensor.name}: silent for {silent_s:.3f} s from {exam.since_start(first)}, normal is {limit:g} s"
+        yield exam.finding("gap", sensor.name, words, between=(first, last), value=silent_s, limit=limit)
+
+
+def _signal_findings(
+    sensor: SensorSpec, own: Sequence[Series], silence_ns: float, exam: Examination
+) -> Iterator[Finding]:
+    limit = exam.rules["signal_short"]["min_share"]
+    for name in sensor.signals:
+        if not exam.canonical.signals[name].grid:
+            continue
+        parts = [covered_ns(one.t_ns[one.usable], silence_ns) for one in own if one.signal == name]
+        share = max(parts, default=0) / exam.duration_ns
+        if share < limit:
+            words = f"{name} of {sensor.name}: values during {share:.1%} of the drive, at least {limit:.1%} needed"
+            yield exam.finding("signal_short", sensor.name, words, value=share, limit=limit, signal=name)

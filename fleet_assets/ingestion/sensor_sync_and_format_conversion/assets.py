@@ -1,0 +1,70 @@
+"""Assets of workflow 3: decoded samples, and the signals, tracks, clips and clock models made of them."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.previews import signal_plot, skew_histogram, track_plot
+from fleet_assets.ingestion.steps import ALIGN_STEP, DECODE_STEP
+from fleet_assets.tables import Table
+from fleet_assets.tables.bronze import (
+    DRIVE_FILES,
+    DRIVES,
+    INTEGRITY_FINDINGS,
+    QUARANTINE,
+    SENSOR_SAMPLES,
+    SENSOR_STREAMS,
+)
+from fleet_assets.tables.silver import CLIPS, CLOCK_MODELS, RADAR_TRACKS
+from partitions.keys import from_dagster
+from resources.platform import Fleet
+from resources.reporting import results, table_spec
+
+OWNERS = ("team:data-engineering",)
+
+
+def sync_assets(
+    day_depot: dg.PartitionsDefinition[Any], signals: Table, condition: dg.AutomationCondition[Any]
+) -> Sequence[dg.AssetsDefinition]:
+    """`bronze/sensor_samples`, `bronze/sensor_streams` and the four silver tables."""
+
+    def specs(tables: Sequence[Table], inputs: Sequence[Table], step: Any) -> list[dg.AssetSpec]:
+        deps = [dg.AssetKey(list(table.key)) for table in inputs]
+        return [
+            table_spec(table, operator=step.operator, group="ingestion", owners=OWNERS, deps=deps, condition=condition)
+            for table in tables
+        ]
+
+    @dg.multi_asset(
+        name="decode_recordings",
+        specs=specs((SENSOR_SAMPLES, SENSOR_STREAMS), (DRIVES, DRIVE_FILES), DECODE_STEP),
+        partitions_def=day_depot,
+        backfill_policy=dg.BackfillPolicy.multi_run(1),
+    )
+    def decode_recordings(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
+        partition = from_dagster(context.partition_key)
+        report = ingestion.restate(DECODE_STEP, partition, lambda done, of: context.log.info(f"{done}/{of} drives"))
+        yield from results(report, ingestion.tables)
+
+    @dg.multi_asset(
+        name="align_signals",
+        specs=specs(
+            (signals, RADAR_TRACKS, CLIPS, CLOCK_MODELS),
+            (DRIVES, SENSOR_SAMPLES, SENSOR_STREAMS, INTEGRITY_FINDINGS, QUARANTINE),
+            ALIGN_STEP,
+        ),
+        partitions_def=day_depot,
+        backfill_policy=dg.BackfillPolicy.multi_run(1),
+    )
+    def align_signals(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
+        report = ingestion.restate(ALIGN_STEP, from_dagster(context.partition_key))
+        rows = {name: ingestion.lake.read(ingestion.tables[name], report.entries[name]) for name in report.entries}
+        previews = {
+            signals.name: lambda: signal_plot(rows[signals.name]),
+            CLIPS.name: lambda: track_plot(rows[signals.name]),
+            CLOCK_MODELS.name: lambda: skew_histogram(rows[CLOCK_MODELS.name]),
+        }
+        yield from results(report, ingestion.tables, previews)
+
+    return [decode_recordings, align_signals]

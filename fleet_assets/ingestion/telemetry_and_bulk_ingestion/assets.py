@@ -1,0 +1,90 @@
+"""Assets of workflow 1: registered drives and files, the ingestion log, the landing quarantine, the daily roll-up."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from fleet_assets.ingestion.steps import DAY_STEP, REFUSE_STEP, REGISTER_STEP, read_state
+from fleet_assets.ingestion.telemetry_and_bulk_ingestion.log import landing_events
+from fleet_assets.ingestion.telemetry_and_bulk_ingestion.previews import coverage_timeline
+from fleet_assets.tables import Table
+from fleet_assets.tables.bronze import DRIVE_FILES, DRIVES, INGESTION_LOG, QUARANTINE
+from fleet_assets.tables.ops import DAILY_COVERAGE, LANDING_QUARANTINE
+from partitions.keys import from_dagster
+from partitions.mappings import all_depots_of_day
+from resources.platform import Fleet
+from resources.reporting import results, table_spec
+
+OWNERS = ("team:data-engineering",)
+
+
+def registration_assets(day_depot: dg.PartitionsDefinition[Any]) -> Sequence[dg.AssetsDefinition]:
+    """`bronze/drives`, `bronze/drive_files`, `bronze/ingestion_log` and `landing/quarantine`."""
+
+    def spec(table: Table) -> dg.AssetSpec:
+        return table_spec(table, operator=REGISTER_STEP.operator, group="ingestion", owners=OWNERS)
+
+    @dg.multi_asset(
+        name="register_drives",
+        specs=[spec(DRIVES), spec(DRIVE_FILES), spec(INGESTION_LOG)],
+        partitions_def=day_depot,
+        backfill_policy=dg.BackfillPolicy.multi_run(1),
+    )
+    def register_drives(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
+        partition = from_dagster(context.partition_key)
+        before = {entry.unit for entry in ingestion.lake.entries(DRIVES, partition)}
+        report = ingestion.restate(REGISTER_STEP, partition, lambda done, of: context.log.info(f"{done}/{of} drives"))
+        rows = ingestion.lake.read(DRIVES, report.entries[DRIVES.name]).to_pylist()
+        elsewhere = {entry.unit for entry in ingestion.lake.entries(DRIVES)}
+        events = landing_events(read_state(ingestion).admission, partition, rows, before - elsewhere)
+        logged = ingestion.append_log(INGESTION_LOG, events, "event_id", "logged_ns", time.time_ns())
+        yield from results(report, ingestion.tables)
+        yield dg.MaterializeResult(
+            asset_key=list(INGESTION_LOG.key),
+            metadata={"new_events": logged},
+            data_version=dg.DataVersion(report.data_version(DRIVES.name)),
+        )
+
+    @dg.multi_asset(
+        name="refuse_uploads",
+        specs=[table_spec(LANDING_QUARANTINE, operator=REFUSE_STEP.operator, group="ingestion", owners=OWNERS)],
+    )
+    def refuse_uploads(ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
+        yield from results(ingestion.restate(REFUSE_STEP, ()), ingestion.tables)
+
+    return [register_drives, refuse_uploads]
+
+
+def roll_up_assets(
+    day: dg.PartitionsDefinition[Any], signals: Table, condition: dg.AutomationCondition[Any]
+) -> Sequence[dg.AssetsDefinition]:
+    """`ops/daily_coverage`."""
+    deps = [
+        dg.AssetDep(list(table.key), partition_mapping=all_depots_of_day()) for table in (DRIVES, QUARANTINE, signals)
+    ]
+
+    @dg.multi_asset(
+        name="summarise_day",
+        specs=[
+            table_spec(
+                DAILY_COVERAGE,
+                operator=DAY_STEP.operator,
+                group="ingestion",
+                owners=OWNERS,
+                deps=deps,
+                condition=condition,
+            )
+        ],
+        partitions_def=day,
+        backfill_policy=dg.BackfillPolicy.multi_run(1),
+    )
+    def summarise_day(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
+        day_key = (context.partition_key,)
+        report = ingestion.restate(DAY_STEP, day_key)
+        drives = [entry for entry in ingestion.lake.entries(DRIVES) if entry.partition[0] == day_key[0]]
+        rows = ingestion.lake.read(DRIVES, drives)
+        yield from results(report, ingestion.tables, {DAILY_COVERAGE.name: lambda: coverage_timeline(rows)})
+
+    return [summarise_day]

@@ -1,0 +1,1 @@
+"""What makes things run: conditions, the restatement sweep, and one file per outside event."""

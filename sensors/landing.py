@@ -1,0 +1,34 @@
+"""The landing sensor: complete uploads become runs of the registration assets, refused ones of the landing quarantine."""
+
+from typing import Final
+
+import dagster as dg
+
+from fleet_assets.ingestion.steps import REFUSE_STEP, REGISTER_STEP
+from fleet_assets.tables.bronze import DRIVE_FILES, DRIVES, INGESTION_LOG
+from fleet_assets.tables.ops import LANDING_QUARANTINE
+from sensors.restatement import sweep_sensor
+
+REGISTRATION: Final = tuple(dg.AssetKey(list(table.key)) for table in (DRIVES, DRIVE_FILES, INGESTION_LOG))
+
+
+def landing_sensors(interval_s: int) -> list[dg.SensorDefinition]:
+    """One sensor for uploads that have a partition, one for those that have none."""
+    return [
+        sweep_sensor(
+            "landing",
+            [REGISTER_STEP],
+            REGISTRATION,
+            partition_size=2,
+            interval_s=interval_s,
+            description="Complete uploads in the landing zone are registered in their day × depot partition.",
+        ),
+        sweep_sensor(
+            "landing_quarantine",
+            [REFUSE_STEP],
+            [dg.AssetKey(list(LANDING_QUARANTINE.key))],
+            partition_size=0,
+            interval_s=interval_s,
+            description="Uploads that belong to no partition are listed with rule and remedy.",
+        ),
+    ]
