@@ -213,6 +213,17 @@ class IcebergLake:
         return self.catalog.load_table(table.key)
 
 
+_lakes: dict[tuple[tuple[str, str], ...], IcebergLake] = {}
+
+
+def open_lake(properties: Mapping[str, str]) -> IcebergLake:
+    """The lake of a catalog, once per process: manifests are immutable, so what was read of them stays true."""
+    key = tuple(sorted(properties.items()))
+    if key not in _lakes:
+        _lakes[key] = IcebergLake(properties)
+    return _lakes[key]
+
+
 def _entry(data_file: "DataFile") -> Entry:
     unit, fingerprint, digest = parse_file_name(data_file.file_path)
     partition = tuple(str(data_file.partition[index]) for index in range(len(data_file.partition)))

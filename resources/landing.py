@@ -1,5 +1,8 @@
 """The landing zone: one folder per upload, complete once its `manifest.json` is there."""
 
+import hashlib
+import os
+import secrets
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,11 +14,13 @@ from fleet_assets.provenance.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
     Manifest,
+    ManifestFile,
     RefusedUploadError,
     Upload,
     parse_manifest,
 )
 from resources.data_files import write_atomically
+from resources.objects import copy_and_hash
 
 INCOMING_PREFIX: Final = ".incoming-"
 
@@ -66,36 +71,63 @@ class LocalLanding:
             raise RefusedUploadError("missing_file", path, "every file of the manifest is uploaded", remedy)
         return target
 
-    def place(
-        self, manifest: Manifest, sources: Sequence[tuple[str, Path]], progress: Callable[[int], None] | None = None
-    ) -> str:
-        """Put an upload there as a vehicle would: files first, manifest last. Returns the upload's name.
+    def stage(
+        self, sources: Sequence[tuple[str, Path]], progress: Callable[[int], None] | None = None
+    ) -> tuple[Path, list[ManifestFile]]:
+        """Copy files into a hidden folder of the landing zone, hashing in the same pass.
 
         Args:
-            manifest: What the upload promises.
             sources: (path inside the upload, file to copy).
-            progress: Called with the bytes of each finished file.
+            progress: Called with the number of bytes just copied.
+
+        Returns:
+            The hidden folder and what is in it.
         """
-        name = f"{manifest.drive_id}-r{manifest.revision}"
-        target = self.root / name
-        payload = canonical_json(manifest.as_json())
-        if (target / MANIFEST_NAME).is_file() and (target / MANIFEST_NAME).read_bytes() == payload:
-            return name
-        if target.exists():
-            name = f"{name}-{manifest.sha256[:12]}"
-            target = self.root / name
-        incoming = self.root / f"{INCOMING_PREFIX}{name}"
+        self._clear_dead_incoming()
+        staged = self.root / f"{INCOMING_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+        files = []
         for path, source in sources:
-            copy = incoming / path
+            copy = staged / path
             copy.parent.mkdir(parents=True, exist_ok=True)
-            if not copy.exists() or copy.stat().st_size != source.stat().st_size:
-                shutil.copyfile(source, copy)
-            if progress is not None:
-                progress(source.stat().st_size)
-        write_atomically(incoming / MANIFEST_NAME, payload)
-        if not target.exists():
-            incoming.replace(target)
-        return name
+            digest = hashlib.sha256()
+            with source.open("rb", buffering=0) as reader, copy.open("wb", buffering=0) as writer:
+                size = copy_and_hash(reader, writer, digest, progress)
+            files.append(ManifestFile(path, size, digest.hexdigest()))
+        return staged, files
+
+    def publish(self, staged: Path, manifest: Manifest) -> str:
+        """Make a staged upload visible, manifest last, in one rename. Returns the upload's name.
+
+        The same upload again is dropped; another one of the same drive and revision gets a name of its own, so that
+        admission can name the conflict.
+        """
+        payload = canonical_json(manifest.as_json())
+        for name in (
+            f"{manifest.drive_id}-r{manifest.revision}",
+            f"{manifest.drive_id}-r{manifest.revision}-{manifest.sha256[:12]}",
+        ):
+            target = self.root / name
+            if (target / MANIFEST_NAME).is_file() and (target / MANIFEST_NAME).read_bytes() == payload:
+                shutil.rmtree(staged)
+                return name
+            if not target.exists():
+                write_atomically(staged / MANIFEST_NAME, payload)
+                staged.replace(target)
+                return name
+        raise RefusedUploadError(
+            "upload_exists",
+            name,
+            "one folder per upload",
+            "Remove the folder from the landing zone.",
+            manifest.drive_id,
+        )
+
+    def _clear_dead_incoming(self) -> None:
+        """Drop what processes left behind that are gone."""
+        for folder in self.root.glob(f"{INCOMING_PREFIX}*"):
+            owner = folder.name.removeprefix(INCOMING_PREFIX).split("-", 1)[0]
+            if not Path(f"/proc/{owner}").exists():
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 _uploads: dict[tuple[str, int, int, int], Upload] = {}

@@ -5,12 +5,11 @@ It only opens and hands out. What runs is in the areas; how a restatement goes i
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from fleet_assets.policy.documents import Policies, load_policies
 from fleet_assets.provenance.ledger import FINGERPRINT_LENGTH, Partition
@@ -20,7 +19,7 @@ from fleet_assets.provenance.restate import Report, Step, Wanted, restate
 from fleet_assets.tables import Table, all_tables
 from resources.engine import ProcessPoolEngine
 from resources.home import FleetHome, open_home
-from resources.iceberg import IcebergLake
+from resources.iceberg import IcebergLake, open_lake
 from resources.landing import LocalLanding
 from resources.objects import LocalObjects
 from resources.requests import RequestBook
@@ -49,13 +48,21 @@ class Fleet(dg.ConfigurableResource[None]):
     granted: list[str] = Field(default_factory=lambda: ["open"])
     max_workers: int = 0
     today: str = ""
+    _read: dict[str, Any] = PrivateAttr(default_factory=dict)
 
-    @cached_property
+    def _once(self, name: str, make: Callable[[], Any]) -> Any:
+        """Read something once per resource; `forget` begins anew."""
+        if name not in self._read:
+            self._read[name] = make()
+        return self._read[name]
+
+    @property
     def settings(self) -> FleetHome:
         """Depots, first day and paths."""
-        return open_home(Path(self.home))
+        settings: FleetHome = self._once("settings", lambda: open_home(Path(self.home)))
+        return settings
 
-    @cached_property
+    @property
     def lake(self) -> IcebergLake:
         """Tables."""
         local = {
@@ -63,9 +70,9 @@ class Fleet(dg.ConfigurableResource[None]):
             "uri": f"sqlite:///{self.settings.lake}/catalog.db?timeout=60",
             "warehouse": f"file://{self.settings.lake}/warehouse",
         }
-        return IcebergLake(self.catalog or local)
+        return open_lake(self.catalog or local)
 
-    @cached_property
+    @property
     def objects(self) -> ObjectStore:
         """Objects of the granted classes."""
         if self.bucket:
@@ -73,22 +80,24 @@ class Fleet(dg.ConfigurableResource[None]):
             return S3Objects(self.bucket, cache, tuple(self.granted), self.endpoint_url)
         return LocalObjects(str(self.settings.objects), tuple(self.granted))
 
-    @cached_property
+    @property
     def landing(self) -> Landing:
         """Where uploads arrive."""
         if self.bucket:
             return S3Landing(self.bucket, self.settings.path / "cache", self.endpoint_url)
         return LocalLanding(self.settings.landing)
 
-    @cached_property
+    @property
     def policies(self) -> Policies:
         """Policies in force: shipped ones under the home's own."""
-        return load_policies(self.settings.policies)
+        policies: Policies = self._once("policies", lambda: load_policies(self.settings.policies))
+        return policies
 
-    @cached_property
+    @property
     def tables(self) -> Mapping[str, Table]:
         """All tables by dotted name."""
-        return all_tables(self.policies["canonical_signals"])
+        tables: Mapping[str, Table] = self._once("tables", lambda: all_tables(self.policies["canonical_signals"]))
+        return tables
 
     @property
     def requests(self) -> RequestBook:
@@ -157,8 +166,7 @@ class Fleet(dg.ConfigurableResource[None]):
 
     def forget(self) -> None:
         """Forget what was read: policies and settings may have changed since."""
-        for name in ("settings", "lake", "objects", "landing", "policies", "tables"):
-            self.__dict__.pop(name, None)
+        self._read.clear()
 
     def describe(self) -> dict[str, Any]:
         """Where things are, for people."""

@@ -6,6 +6,7 @@ Settings of the remote profiles come from the environment when the code location
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
@@ -30,6 +31,11 @@ class Profile:
 
 def _fleet(granted: list[str], **settings: Any) -> Fleet:
     return Fleet(home=str(home_path()), granted=granted, **settings)
+
+
+def local_fleet(home: Path) -> Fleet:
+    """The platform of a home on this machine, with access to raw recordings."""
+    return Fleet(home=str(home), granted=["raw", "open"])
 
 
 def _resources(**settings: Any) -> dict[str, Any]:

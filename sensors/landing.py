@@ -1,4 +1,4 @@
-"""The landing sensor: complete uploads become runs of the registration assets, refused ones of the landing quarantine."""
+"""The landing sensor: complete uploads are registered, refused ones listed in the landing quarantine."""
 
 from typing import Final
 

@@ -108,9 +108,9 @@ def wilson(k: SupportsIndex, n: SupportsIndex, confidence: float, side: Side = "
         half = z * spread / (1 + z * z / trials)
         # At the extremes the formula gives 0 and 1 but for rounding, which must not lead beyond them.
         if side != "upper" and successes > 0:
-            low = min(max(0.0, centre - half), 1.0)
+            low = min(centre - half, 1.0)
         if side != "lower" and successes < trials:
-            high = min(max(0.0, centre + half), 1.0)
+            high = max(centre + half, 0.0)
     return Interval(low, high, _proportion(successes, trials), trials, confidence, "wilson", side)
 
 

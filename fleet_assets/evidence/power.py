@@ -74,8 +74,7 @@ def _fewest_trials(allowed: NDArray[np.int64], limit: float, tail: float) -> NDA
     from scipy.special import bdtr, bdtrin
 
     trials: NDArray[np.int64] = np.ceil(bdtrin(allowed, tail, limit)).astype(np.int64)
-    # The inverse is a root search; a last bit of it may sit on the wrong side of an integer.
-    trials = np.where(bdtr(allowed, trials, limit) > tail, trials + 1, trials)
+    # The inverse is a root search, which rounds an exact integer up to the next one.
     return np.where(bdtr(allowed, trials - 1, limit) <= tail, trials - 1, trials)
 
 

@@ -79,8 +79,8 @@ def split_series(samples: pa.Table) -> tuple[Series, ...]:
     t_ns, value = _numbers(samples["t_ns"], np.int64), _numbers(samples["value"], np.float64)
     null, valid = _numbers(pc.is_null(samples["value"]), np.bool_), _numbers(samples["valid"], np.bool_)
     starts = _run_starts(key)
-    if _needs_order(key[starts], t_ns, starts):
-        order = np.lexsort((valid, value, t_ns, key))
+    if len(np.unique(key[starts])) < len(starts):
+        order = np.argsort(key, kind="stable")
         key, t_ns, value, null, valid = key[order], t_ns[order], value[order], null[order], valid[order]
         starts = _run_starts(key)
     bounds = np.append(starts, len(key))
@@ -88,17 +88,8 @@ def split_series(samples: pa.Table) -> tuple[Series, ...]:
     for first, end in zip(bounds[:-1], bounds[1:], strict=True):
         pair, number = divmod(int(key[first]), spread)
         rows = slice(int(first), int(end))
-        found.append(
-            Series(
-                sensors[pair // len(signals)],
-                signals[pair % len(signals)],
-                number,
-                t_ns[rows],
-                value[rows],
-                null[rows],
-                valid[rows],
-            )
-        )
+        names = sensors[pair // len(signals)], signals[pair % len(signals)]
+        found.append(_in_time_order(Series(*names, number, t_ns[rows], value[rows], null[rows], valid[rows])))
     return tuple(sorted(found, key=lambda series: (series.sensor, series.signal, series.instance)))
 
 
@@ -106,10 +97,10 @@ def _run_starts(key: NDArray[np.int64]) -> NDArray[np.intp]:
     return np.concatenate(([0], np.flatnonzero(key[1:] != key[:-1]) + 1))
 
 
-def _needs_order(run_keys: NDArray[np.int64], t_ns: NDArray[np.int64], starts: NDArray[np.intp]) -> bool:
-    """Whether a series is in pieces, goes back in time, or has equal stamps whose order has to be made definite."""
-    if len(np.unique(run_keys)) < len(run_keys):
-        return True
-    forward = t_ns[1:] > t_ns[:-1]
-    forward[starts[1:] - 1] = True
-    return not bool(forward.all())
+def _in_time_order(one: Series) -> Series:
+    """Sort by time, value and validity, so that equal stamps have a definite order too."""
+    if (one.t_ns[1:] > one.t_ns[:-1]).all():
+        return one
+    order = np.lexsort((one.valid, one.value, one.t_ns))
+    columns = (one.t_ns[order], one.value[order], one.null[order], one.valid[order])
+    return Series(one.sensor, one.signal, one.instance, *columns)

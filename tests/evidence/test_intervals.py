@@ -90,6 +90,11 @@ def test_the_estimate_lies_inside_and_the_ends_inside_zero_and_one(count: tuple[
         assert 0 <= interval.low <= interval.estimate <= interval.high <= 1
 
 
+def test_rounding_leads_no_end_beyond_zero_or_one() -> None:
+    assert wilson(0, 177, 0.0625, "upper").high == 0.0
+    assert wilson(49, 49, 0.03125, "lower").low == 1.0
+
+
 def coverage(method: Method, n: int, truth: float, confidence: float, side: Side = "two") -> float:
     """Exact probability that the interval holds the truth, over all outcomes."""
     intervals = [method(k, n, confidence, side) for k in range(n + 1)]

@@ -269,6 +269,12 @@ def test_the_reference_types_of_in_toto_read_the_statement() -> None:
     assert provenance.run_details.metadata.started_on.ToDatetime(tzinfo=UTC) == moment
 
 
+@pytest.mark.parametrize("builder", ["https://example.org", "urn:fleet:builder"])
+def test_a_builder_may_be_a_host_or_a_urn(builder: str) -> None:
+    statement = slsa_provenance(**BUILD | {"builder_id": builder})  # type: ignore[arg-type]
+    assert statement.predicate["runDetails"]["builder"] == {"id": builder}
+
+
 def test_the_order_of_inputs_and_outputs_changes_no_byte() -> None:
     outputs = {"x": SHA_A, "y": SHA_B}
     turned = {

@@ -49,10 +49,14 @@ def sensor_findings(streams: pa.Table, series: Sequence[Series], exam: Examinati
 
 
 def _drive_findings(exam: Examination) -> Iterator[Finding]:
-    duration_s, limit = exam.duration_ns / NS_PER_S, exam.rules["drive_short"]["min_duration_s"]
-    if duration_s < limit:
-        words = f"the drive lasts {duration_s:g} s, at least {limit:g} s are needed"
-        yield exam.finding("drive_short", "*", words, value=duration_s, limit=limit)
+    duration_s = exam.duration_ns / NS_PER_S
+    shortest, longest = exam.rules["drive_short"]["min_duration_s"], exam.rules["drive_long"]["max_duration_s"]
+    if duration_s < shortest:
+        words = f"the drive lasts {duration_s:g} s, at least {shortest:g} s are needed"
+        yield exam.finding("drive_short", "*", words, value=duration_s, limit=shortest)
+    if duration_s > longest:
+        words = f"the drive lasts {duration_s:.0f} s, at most {longest:g} s are allowed"
+        yield exam.finding("drive_long", "*", words, value=duration_s, limit=longest)
 
 
 def _between(row: Stream) -> tuple[int, int] | None:

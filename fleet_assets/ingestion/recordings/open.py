@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from fleet_assets.ingestion.recordings import comma2k19, mdf4
+from fleet_assets.ingestion.recordings.mdf4_layout import is_mdf4
 from fleet_assets.ingestion.recordings.protocol import Files, Recording, UnreadableRecordingError
 
 _HEAD_BYTES: Final = 64
@@ -16,7 +17,7 @@ _OPENERS: Final[Mapping[str, Callable[[Files], Recording]]] = {
 }
 _SNIFFERS: Final[Mapping[str, Callable[[bytes], bool]]] = {
     comma2k19.FORMAT: comma2k19.is_array,
-    mdf4.FORMAT: mdf4.is_mdf4,
+    mdf4.FORMAT: is_mdf4,
 }
 FORMATS: Final = tuple(_OPENERS)
 # Only to name what was found; https://en.wikipedia.org/wiki/List_of_file_signatures
@@ -46,8 +47,11 @@ def _describe(head: bytes) -> str:
     for signature, name in _SIGNATURES:
         if head.startswith(signature):
             return name
-    printable = all(byte in b"\t\r\n" or 0x20 <= byte < 0x7F for byte in head)
-    return "text" if printable else f"unknown content ({head[:8].hex(' ')})"
+    return (
+        "text"
+        if head.isascii() and head.decode("ascii").replace("\n", " ").replace("\r", " ").isprintable()
+        else f"unknown content ({head[:8].hex(' ')})"
+    )
 
 
 def _heads(files: Files) -> dict[str, bytes]:

@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from fleet_assets.ingestion.recordings.protocol import NS_PER_S
 from fleet_assets.ingestion.sensor_series import Series, split_series
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.clock_model import ClockBounds
-from fleet_assets.ingestion.sensor_sync_and_format_conversion.resample import grid_instants, in_order, resample
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.resample import (
+    grid_instants,
+    in_order,
+    resample,
+    unrolled,
+)
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.sensor_clocks import DriveClocks, drive_clocks
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.skew import NS_PER_MS, Lag, measure_lag
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.tracks import Track, join_track, lead_vehicle
@@ -115,26 +120,24 @@ def _usable_samples(
 ) -> dict[Key, Samples]:
     mine = pc.and_(pc.equal(findings["severity"], "cut"), pc.equal(findings["drive_id"], drive["drive_id"]))
     columns = ["sensor", "signal", "instance", "t_ns", "end_ns"]
-    cuts = findings.filter(mine).select(columns).to_pylist()
+    cuts: dict[str, list[dict[str, Any]]] = {}
+    for cut in findings.filter(mine).select(columns).to_pylist():
+        cuts.setdefault(cut["sensor"], []).append(cut)
     used: dict[Key, Samples] = {}
     for one in series:
         if one.sensor not in clocks.sensors:
             continue
-        keep = one.usable & ~_covered(one, cuts)
+        keep = one.usable & ~_covered(one, cuts.get(one.sensor, []))
         t_ns = clocks.sensors[one.sensor].correct(one.t_ns[keep])
         used[one.sensor, one.signal, one.instance] = in_order(t_ns, one.value[keep])
     return used
 
 
 def _covered(one: Series, cuts: Sequence[Mapping[str, Any]]) -> NDArray[np.bool_]:
-    """Which samples lie in a stretch that is cut for this sensor, signal and instance; both ends count."""
+    """Which samples lie in a stretch cut from their sensor for this signal and instance; both ends count."""
     depth = np.zeros(len(one) + 1, dtype=np.int64)
     for cut in cuts:
-        if (
-            cut["sensor"] == one.sensor
-            and cut["signal"] in {None, one.signal}
-            and cut["instance"] in {None, one.instance}
-        ):
+        if cut["signal"] in {None, one.signal} and cut["instance"] in {None, one.instance}:
             depth[np.searchsorted(one.t_ns, cut["t_ns"])] += 1
             depth[np.searchsorted(one.t_ns, cut["end_ns"], side="right")] -= 1
     return np.cumsum(depth[:-1]) > 0
@@ -212,8 +215,10 @@ def _measured_lags(
         givers, others = _givers(first, used, spec), _givers(second, used, spec)
         if not givers or not others or givers[0][0] == others[0][0] or others[0][0] in lags:
             continue
-        max_gap_s = min(canonical.signals[name].max_gap_s or 0.0 for name in (first, second))
-        lag = measure_lag(givers[0][1], others[0][1], max_gap_s=max_gap_s, policy=policy)
+        maps = [canonical.signals[name] for name in (first, second)]
+        (t_a, a), (t_b, b) = givers[0][1], others[0][1]
+        pair = ((t_a, unrolled(maps[0], a)), (t_b, unrolled(maps[1], b)))
+        lag = measure_lag(*pair, max_gap_s=min(signal.max_gap_s or 0.0 for signal in maps), policy=policy)
         if lag is not None:
             lags[others[0][0]] = lag
     return lags

@@ -140,6 +140,8 @@ def makes_jump(t_ns: NDArray[np.int64], jump: Jump) -> bool | None:
     if len(t_ns) < 2 * _MIN_SIDE:
         return None
     period, size = float(np.median(np.diff(t_ns))), abs(jump.step_ns)
+    if period <= 0:
+        return None
     if jump.repeated_ns is None:
         gap = _gap_around(t_ns, jump)
         return None if gap is None or 2 * size < period else gap[1] - gap[0] > period + size / 2

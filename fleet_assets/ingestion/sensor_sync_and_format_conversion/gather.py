@@ -4,7 +4,7 @@ Here belongs the matching of a vehicle spec with a recording: which channel, bus
 gathered messages into canonical values belongs to `decode.py`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -198,12 +198,15 @@ def _joined(parts: Sequence[Messages]) -> Messages:
     return Messages(np.concatenate([part.t_ns for part in parts]), columns, missing)
 
 
-def gather(recording: Recording, plans: Sequence[SensorPlan]) -> tuple[tuple[Messages, ...], ...]:
+def gather(
+    recording: Recording, plans: Sequence[SensorPlan], watch: Callable[[Batch], None] | None = None
+) -> tuple[tuple[Messages, ...], ...]:
     """Read a recording once and keep the messages that the plans ask for.
 
     Args:
         recording: An opened recording.
         plans: Sensors and their messages.
+        watch: Sees every batch of every channel; without it only the channels that the plans use are read.
 
     Returns:
         For each plan, for each of its streams, the messages.
@@ -216,8 +219,10 @@ def gather(recording: Recording, plans: Sequence[SensorPlan]) -> tuple[tuple[Mes
     for plan, lists in zip(plans, parts, strict=True):
         for stream, pieces in zip(plan.streams, lists, strict=True):
             wanted.setdefault(stream.channel, []).append((stream, pieces))
-    for batch in recording.batches(wanted.keys()):
-        for stream, pieces in wanted[batch.channel]:
+    for batch in recording.batches(None if watch else wanted.keys()):
+        if watch:
+            watch(batch)
+        for stream, pieces in wanted.get(batch.channel, ()):
             found = select(stream, batch)
             if len(found.t_ns) or found.missing:
                 pieces.append(found)

@@ -23,7 +23,7 @@ DECODE: Final = Operator(
     inputs=("bronze.drives", "bronze.drive_files"),
     outputs=("bronze.sensor_streams", "bronze.sensor_samples"),
     policy={"vehicles/*": (), "canonical_signals": ("signals",)},
-    libraries=("numpy", "cantools", "asammdf"),
+    libraries=("numpy", "cantools"),
 )
 ALIGN: Final = Operator(
     name="sensor_sync_and_format_conversion.align",

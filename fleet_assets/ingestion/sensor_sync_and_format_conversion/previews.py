@@ -1,8 +1,11 @@
 """Pictures of synchronised signals: what a person looks at before trusting a day."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from fleet_assets.ingestion.plots import figure, png
 
@@ -16,9 +19,17 @@ def _drives(signals: pa.Table) -> list[tuple[str, pa.Table]]:
     return [(name, signals.filter(pc.equal(signals["drive_id"], name))) for name in names]
 
 
-def _values(drive: pa.Table, column: str) -> np.ndarray:
-    values = drive[column].cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return np.asarray(values[:: max(1, len(values) // MAX_POINTS)], dtype=np.float64)
+def _thinned(values: NDArray[Any]) -> NDArray[Any]:
+    return values[:: max(1, len(values) // MAX_POINTS)]
+
+
+def _values(drive: pa.Table, column: str) -> NDArray[np.float64]:
+    return _thinned(drive[column].cast(pa.float64()).to_numpy(zero_copy_only=False))
+
+
+def _seconds(drive: pa.Table) -> NDArray[np.float64]:
+    t_ns = drive["t_ns"].to_numpy()
+    return _thinned((t_ns - t_ns[0]) / 1e9)
 
 
 def signal_plot(signals: pa.Table) -> bytes | None:
@@ -33,8 +44,7 @@ def signal_plot(signals: pa.Table) -> bytes | None:
     plot, axes = figure(height=1.1 + 1.1 * len(measured), rows=len(measured))
     for row, column in zip(np.atleast_1d(axes), measured, strict=True):
         for name, drive in _drives(signals):
-            time_s = (_values(drive, "t_ns") - drive["t_ns"][0].as_py()) / 1e9
-            row.plot(time_s, _values(drive, column), linewidth=0.7, label=name)
+            row.plot(_seconds(drive), _values(drive, column), linewidth=0.7, label=name)
         row.set_ylabel(column, fontsize=7)
     np.atleast_1d(axes)[0].legend(fontsize=6, loc="upper right")
     np.atleast_1d(axes)[-1].set_xlabel("seconds since start")

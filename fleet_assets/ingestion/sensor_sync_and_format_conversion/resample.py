@@ -150,12 +150,18 @@ def resample(signal: CanonicalSignal, instants: Times, t_ns: Times, value: Value
         value: Sample values, finite.
     """
     t_ns, value = in_order(t_ns, value)
-    if signal.circular_period is not None and len(value):
-        turns = np.cumsum(np.rint(np.diff(value) / signal.circular_period))
-        value = value - signal.circular_period * np.concatenate(([0.0], turns))
+    value = unrolled(signal, value)
     kind, max_gap_s = signal.resample or "interpolate", signal.max_gap_s or 0.0
     found = _KINDS[kind](instants, t_ns, value, max_gap_ns=max_gap_s * NS_PER_S)
     return found if signal.circular_period is None else _rolled_up(signal, signal.circular_period, found)
+
+
+def unrolled(signal: CanonicalSignal, value: Values) -> Values:
+    """Add whole periods to the values of a circular signal so that none goes the long way; others stay as they are."""
+    if signal.circular_period is None or not len(value):
+        return value
+    turns = np.cumsum(np.rint(np.diff(value) / signal.circular_period))
+    return value - signal.circular_period * np.concatenate(([0.0], turns))
 
 
 def _rolled_up(signal: CanonicalSignal, period: float, value: Values) -> Values:

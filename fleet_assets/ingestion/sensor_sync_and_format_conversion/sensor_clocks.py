@@ -26,6 +26,12 @@ from fleet_assets.ingestion.sensor_sync_and_format_conversion.clock_model import
     correct,
     fit_clock,
 )
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.start_time import (
+    EARLIEST_UTC_NS,
+    GNSS,
+    LATEST_UTC_NS,
+    SENSOR,
+)
 from fleet_assets.policy.canonical import CanonicalSignals
 from fleet_assets.policy.vehicles import UTC_OFFSET_ROLE, VehicleSpec
 
@@ -86,7 +92,10 @@ def drive_clocks(
         sensors: Sensors that get a clock although they have no series, for example a radar that saw nothing.
     """
     stamps = _stamps(series)
-    fits = {name: _Fits.of(name, pairs, bounds) for name, pairs in _time_pairs(series, spec, canonical).items()}
+    # A drive that took its start from elsewhere did so because what sensors state of UTC did not agree.
+    trusted = drive["time_source"] in {GNSS, SENSOR}
+    pairs = _time_pairs(series, spec, canonical) if trusted else {}
+    fits = {name: _Fits.of(name, stated, bounds) for name, stated in pairs.items()}
     best = next((fits[name] for name in spec.utc_from if name in fits), None)
     if best is None:
         best = _Fits.without_utc(drive)
@@ -115,9 +124,10 @@ def _time_pairs(series: Sequence[Series], spec: VehicleSpec, canonical: Canonica
         if signal is None or one.signal != signal.name or one.sensor not in spec.sensors:
             continue
         usable = one.usable
-        if usable.any():
-            offset_ns = np.rint(one.value[usable] * NS_PER_S).astype(np.int64)
-            found[one.sensor] = TimePairs(one.t_ns[usable], offset_ns)
+        pairs = TimePairs(one.t_ns[usable], np.rint(one.value[usable] * NS_PER_S).astype(np.int64))
+        plausible = (pairs.utc_ns >= EARLIEST_UTC_NS) & (pairs.utc_ns <= LATEST_UTC_NS)
+        if plausible.any():
+            found[one.sensor] = pairs[plausible]
     return found
 
 

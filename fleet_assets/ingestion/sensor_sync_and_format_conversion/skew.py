@@ -49,7 +49,8 @@ class _Sums:
             part.sum(axis=0) - (part[without] if without is not None else 0.0) for part in (self.ab, self.aa, self.bb)
         )
         power = np.sqrt(np.maximum(aa, 0.0) * np.maximum(bb, 0.0))
-        return np.divide(ab, power, out=np.zeros_like(ab), where=power > 0)
+        ratio: NDArray[np.float64] = np.divide(ab, power, out=np.zeros_like(ab), where=power > 0)
+        return ratio
 
 
 def measure_lag(

@@ -1,0 +1,1 @@
+"""The `fleet` command, one module per group of subcommands; `cli.py` puts them together."""

@@ -1,0 +1,152 @@
+"""What every subcommand shares: the opened home, printing, exit codes, errors that say what to do."""
+
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import cached_property, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from resources.home import HomeError, home_path
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from fleet_assets.crank import Crank, RunResult
+    from resources.platform import Fleet
+
+DONE: Final = 0
+REFUSED: Final = 1
+WRONG_USE: Final = 2
+
+
+class Session:
+    """One invocation of `fleet`.
+
+    Args:
+        home: FLEET_HOME as given, or None.
+        as_json: Print one JSON document instead of text.
+    """
+
+    def __init__(self, home: str | None, *, as_json: bool) -> None:
+        self.path, self.as_json = home_path(home), as_json
+        self._stack = ExitStack()
+
+    @cached_property
+    def fleet(self) -> "Fleet":
+        """The platform, with access to raw recordings (a person on the command line owns the home)."""
+        from resources.profiles import local_fleet
+
+        return local_fleet(self.path)
+
+    @cached_property
+    def defs(self) -> "dg.Definitions":
+        """The same definitions that the UI loads."""
+        from fleet_assets.build import build_defs
+
+        return build_defs(resource_overrides={"ingestion": self.fleet})
+
+    @cached_property
+    def instance(self) -> "dg.DagsterInstance":
+        """The Dagster instance in the home."""
+        import dagster as dg
+
+        _ = self.fleet.settings
+        return self._stack.enter_context(dg.DagsterInstance.from_config(str(self.path)))
+
+    def crank(self, on_run: "Callable[[RunResult], None] | None" = None) -> "Crank":
+        """The crank on this home's instance."""
+        from fleet_assets.crank import Crank
+
+        return Crank(self.defs, self.instance, on_run or self.report_run)
+
+    def report_run(self, result: "RunResult") -> None:
+        """One line per run on standard error, and why it failed."""
+        if self.as_json:
+            return
+        where = f" {result.partition}" if result.partition else ""
+        state = "ok" if result.success else "FAILED"
+        names = ", ".join(result.assets[:3]) + (f" +{len(result.assets) - 3}" if len(result.assets) > 3 else "")  # noqa: PLR2004
+        self.say(f"  {result.source:<18}{where}  {names}  {state}  {result.wall_s:.1f} s")
+        for gate in result.gates:
+            if gate.outcome != "pass":
+                why = gate.metadata.get("missing") if gate.outcome == "inconclusive" else dict(gate.metadata)
+                self.say(f"    gate {gate.asset}:{gate.gate} {gate.outcome}: {why}")
+        if result.error:
+            self.say("    " + result.error.strip().splitlines()[0][:400])
+
+    def say(self, text: str) -> None:
+        """A line for people; with --json it goes to standard error, so that standard output stays one document."""
+        click.echo(text, err=self.as_json)
+
+    def answer(self, document: Any, text: Callable[[], str]) -> None:
+        """The command's result: the document with --json, else the text."""
+        click.echo(json.dumps(document, indent=2, default=str) if self.as_json else text())
+
+    def close(self) -> None:
+        """Release the instance."""
+        self._stack.close()
+
+
+def table_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Rows as aligned text."""
+    cells = [list(columns), *([("" if row.get(c) is None else str(row[c])) for c in columns] for row in rows)]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
+    lines = [
+        "  ".join(value.ljust(width) for value, width in zip(line, widths, strict=True)).rstrip() for line in cells
+    ]
+    return "\n".join(lines)
+
+
+def user_errors() -> tuple[type[Exception], ...]:
+    """Errors whose message is meant for the person at the terminal."""
+    from fleet_assets.ingestion.recordings.dbc import DbcNotFoundError
+    from fleet_assets.ingestion.recordings.protocol import UnreadableRecordingError
+    from fleet_assets.ingestion.sensor_sync_and_format_conversion.start_time import NoClockError
+    from fleet_assets.policy.documents import InvalidPolicyError
+    from fleet_assets.provenance.manifest import RefusedUploadError
+    from fleet_assets.provenance.requests import CircularRequestError
+
+    return (
+        CircularRequestError,
+        DbcNotFoundError,
+        HomeError,
+        InvalidPolicyError,
+        NoClockError,
+        RefusedUploadError,
+        UnreadableRecordingError,
+    )
+
+
+def fleet_command(function: Callable[..., int | None]) -> Callable[..., None]:
+    """A subcommand: adds --json and --home, turns known errors into one line and exit code 2."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+    @click.option("--home", help="FLEET_HOME; default $FLEET_HOME, else .fleet here.")
+    @wraps(function)
+    def command(*args: Any, as_json: bool, home: str | None, **kwargs: Any) -> None:
+        warnings.simplefilter("ignore")
+        session = Session(home, as_json=as_json)
+        try:
+            code = function(session, *args, **kwargs)
+        except user_errors() as error:
+            click.echo(f"fleet: {error}", err=True)
+            code = WRONG_USE
+        except OSError as error:
+            name = f"{error.filename}: " if error.filename else ""
+            click.echo(f"fleet: {name}{error.strerror}. Nothing is lost; free the cause and run it again.", err=True)
+            code = WRONG_USE
+        finally:
+            session.close()
+        sys.exit(code or DONE)
+
+    return command
+
+
+def existing_path(value: str) -> Path:
+    """A path as given, absolute."""
+    return Path(value).expanduser().resolve()

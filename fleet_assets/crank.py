@@ -1,0 +1,201 @@
+"""The crank: turns the real sensors, runs and automation ticks in this process until nothing is requested.
+
+It executes what the definitions already say, on the same instance that the UI opens. It decides nothing itself.
+"""
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+
+CRANK_TAG: Final = "fleet/crank_pid"
+RUN_KEY_TAG: Final = "dagster/run_key"
+SENSOR_TAG: Final = "dagster/sensor_name"
+MAX_TURNS: Final = 200
+_QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_UNFINISHED: Final = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """What one gate said in one run."""
+
+    asset: str
+    gate: str
+    partition: str
+    outcome: str
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """One run of the crank.
+
+    Attributes:
+        run_id: Dagster run.
+        source: Sensor that asked for it.
+        partition: Partition key, or empty.
+        assets: Assets that it was asked for.
+        success: Whether it ended well; a failed gate makes it fail.
+        gates: What its gates said.
+        error: First error that is not a failed gate.
+        wall_s: Elapsed seconds.
+        cpu_s: CPU seconds of this process.
+        worker_cpu_s: CPU seconds of the engine's workers, by asset.
+    """
+
+    run_id: str
+    source: str
+    partition: str
+    assets: tuple[str, ...]
+    success: bool
+    gates: tuple[GateResult, ...]
+    error: str | None
+    wall_s: float
+    cpu_s: float
+    worker_cpu_s: Mapping[str, float]
+
+
+@dataclass
+class Crank:
+    """Turns sensors and automation on an instance.
+
+    Attributes:
+        defs: Definitions.
+        instance: The instance that the UI opens too.
+        on_run: Called after every run.
+        sensors: Names of the sensors to tick, in order.
+    """
+
+    defs: dg.Definitions
+    instance: dg.DagsterInstance
+    on_run: Callable[[RunResult], None] = lambda _: None
+    sensors: Sequence[str] = ("landing", "landing_quarantine")
+    sweeps: Sequence[str] = ("restatement_sweep", "roll_up_sweep")
+    _cursor: Any = field(default=None, repr=False)
+
+    def turn(self) -> list[RunResult]:
+        """Tick until nothing is requested: landing, then automation, then the sweeps that catch what edges lost.
+
+        Raises:
+            RuntimeError: When it does not come to rest, naming what keeps asking.
+        """
+        self.adopt_orphans()
+        if self._cursor is None:
+            list(self._automation())  # the first tick only learns what is there; changes count from then on
+        results: list[RunResult] = []
+        for _ in range(MAX_TURNS):
+            requested = list(self._tick(self.sensors)) or list(self._automation())
+            requested = requested or list(self._tick(self.sweeps))
+            if not requested:
+                return results
+            for source, request in requested:
+                results.append(self._run(source, request))
+        raise RuntimeError(f"not at rest after {MAX_TURNS} turns; last asked for: {results[-1].assets}. Report this.")
+
+    def run(self, source: str, request: dg.RunRequest) -> RunResult:
+        """Execute one request now."""
+        return self._run(source, request)
+
+    def adopt_orphans(self) -> int:
+        """Close runs whose process is gone, so that they neither block nor mislead. Returns how many."""
+        closed = 0
+        for record in self.instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED)):
+            owner = record.dagster_run.tags.get(CRANK_TAG)
+            if owner and owner != str(os.getpid()) and not Path(f"/proc/{owner}").exists():
+                self.instance.report_run_failed(
+                    record.dagster_run, f"Process {owner} that ran it is gone; the next turn picks the work up."
+                )
+                closed += 1
+        return closed
+
+    def _tick(self, names: Sequence[str]) -> Iterator[tuple[str, dg.RunRequest]]:
+        for name in names:
+            sensor = self.defs.resolve_sensor_def(name)
+            with dg.build_sensor_context(
+                instance=self.instance, definitions=self.defs, sensor_name=name, resources=dict(self.defs.resources or {})
+            ) as context:
+                tick = sensor.evaluate_tick(context)
+            for request in tick.run_requests or ():
+                if not self._known(request.run_key):
+                    yield name, request
+
+    def _known(self, run_key: str | None) -> bool:
+        return run_key is not None and bool(self.instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: run_key}), limit=1))
+
+    def _automation(self) -> Iterator[tuple[str, dg.RunRequest]]:
+        tick = dg.evaluate_automation_conditions(self.defs, self.instance, cursor=self._cursor)
+        self._cursor = tick.cursor
+        wanted: dict[str | None, list[dg.AssetKey]] = defaultdict(list)
+        for result in tick.results:
+            for partition in tick.get_requested_partitions(result.key) if tick.get_num_requested(result.key) else ():
+                wanted[partition].append(result.key)
+        for partition, keys in sorted(wanted.items(), key=lambda item: str(item[0])):
+            yield "automation", dg.RunRequest(partition_key=partition, asset_selection=sorted(keys))
+
+    def _run(self, source: str, request: dg.RunRequest) -> RunResult:
+        wall, cpu = time.perf_counter(), time.process_time()
+        tags = {**request.tags, CRANK_TAG: str(os.getpid()), SENSOR_TAG: source}
+        if request.run_key:
+            tags[RUN_KEY_TAG] = request.run_key
+        keys = list(request.asset_selection or ())
+        outcome = self.defs.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=self.instance,
+            partition_key=request.partition_key,
+            asset_selection=keys,
+            tags=tags,
+            run_config=_QUIET,
+            raise_on_error=False,
+        )
+        result = RunResult(
+            run_id=outcome.run_id,
+            source=source,
+            partition=request.partition_key or "",
+            assets=tuple(sorted(key.to_user_string() for key in keys)),
+            success=outcome.success,
+            gates=tuple(_gates(outcome, request.partition_key or "")),
+            error=_error(outcome),
+            wall_s=time.perf_counter() - wall,
+            cpu_s=time.process_time() - cpu,
+            worker_cpu_s=_worker_cpu(outcome),
+        )
+        self.on_run(result)
+        return result
+
+
+def _gates(outcome: dg.ExecuteInProcessResult, partition: str) -> Iterator[GateResult]:
+    for check in outcome.get_asset_check_evaluations():
+        metadata = {name: getattr(value, "value", value) for name, value in check.metadata.items()}
+        stated = str(metadata.get("outcome", "pass" if check.passed else "fail"))
+        yield GateResult(check.asset_key.to_user_string(), check.check_name, partition, stated, metadata)
+
+
+def _error(outcome: dg.ExecuteInProcessResult) -> str | None:
+    """First failure of a step that is not a failed gate."""
+    for event in outcome.all_events:
+        if event.is_step_failure and (error := event.step_failure_data.error) is not None:
+            if "DagsterAssetCheckFailedError" in error.to_string():
+                continue
+            while error.cause is not None:
+                error = error.cause
+            return error.message.strip()
+    return None
+
+
+def _worker_cpu(outcome: dg.ExecuteInProcessResult) -> dict[str, float]:
+    spent = {}
+    for event in outcome.get_asset_materialization_events():
+        found = event.materialization.metadata.get("worker_cpu_s")
+        if found is not None and event.asset_key is not None:
+            spent[event.asset_key.to_user_string()] = float(str(found.value))
+    return spent
