@@ -53,7 +53,11 @@ def metadata_of(verdict: Verdict) -> Mapping[str, Any]:
     }
 
 
-def gate_check(gate: Gate, partitions_def: dg.PartitionsDefinition[Any] | None) -> dg.AssetChecksDefinition:
+def gate_check(
+    gate: Gate,
+    partitions_def: dg.PartitionsDefinition[Any] | None,
+    condition: dg.AutomationCondition[Any] | None = None,
+) -> dg.AssetChecksDefinition:
     """The blocking check of a gate. Inconclusive counts as failed, and says what evidence is missing."""
 
     @dg.asset_check(
@@ -62,6 +66,7 @@ def gate_check(gate: Gate, partitions_def: dg.PartitionsDefinition[Any] | None) 
         description=gate.description,
         blocking=True,
         partitions_def=partitions_def,
+        automation_condition=condition,
     )
     def check(context: dg.AssetCheckExecutionContext, ingestion: Fleet) -> dg.AssetCheckResult:
         partition = from_dagster(context.partition_key) if partitions_def is not None else ()

@@ -19,7 +19,7 @@ from partitions.fleet import day_depot_partitions, day_partitions
 from resources.platform import Fleet
 from resources.profiles import Profile, profile_named
 from sensors.automation import area_automation
-from sensors.conditions import GATED, GATED_ROLLUP
+from sensors.conditions import GATED, GATED_ROLLUP, WITH_ITS_ASSET
 from sensors.landing import landing_sensors
 from sensors.restatement import sweep_sensor
 
@@ -31,6 +31,10 @@ REQUEST_BOOK = dg.AssetSpec(
     kinds={"iceberg"},
 )
 """External and without deps: feedback edges are data, and this cuts their cycles."""
+
+
+_SETTLED_WITH_SIGNALS = dg.AssetSelection.assets(["bronze", "drives"], ["bronze", "quarantine"])
+"""Inputs of the roll-up that are never newer than the signals of the same day, once those are there."""
 
 
 def _gated(condition: dg.AutomationCondition[Any]) -> dg.AutomationCondition[Any]:
@@ -60,10 +64,10 @@ def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, A
         *registration_assets(day_depot),
         *sync_assets(day_depot, tables["silver.signals"], _gated(GATED)),
         *integrity_assets(day_depot, _gated(GATED)),
-        *roll_up_assets(day, tables["silver.signals"], GATED_ROLLUP),
+        *roll_up_assets(day, tables["silver.signals"], GATED_ROLLUP.ignore(_SETTLED_WITH_SIGNALS)),
     ]
     by_size = {0: None, 1: day, 2: day_depot}
-    gates = [gate_check(gate, by_size[len(gate.table.partition_by)]) for gate in all_gates(tables)]
+    gates = [gate_check(gate, by_size[len(gate.table.partition_by)], WITH_ITS_ASSET) for gate in all_gates(tables)]
     conditional = [key for asset in assets for key in asset.keys if asset.automation_conditions_by_key.get(key)]
     bulk = [dg.AssetKey(list(t.key)) for t in tables.values() if t.kind is TableKind.BULK]
     bulk.append(dg.AssetKey(["bronze", "ingestion_log"]))

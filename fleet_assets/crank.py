@@ -123,7 +123,10 @@ class Crank:
         for name in names:
             sensor = self.defs.resolve_sensor_def(name)
             with dg.build_sensor_context(
-                instance=self.instance, definitions=self.defs, sensor_name=name, resources=dict(self.defs.resources or {})
+                instance=self.instance,
+                definitions=self.defs,
+                sensor_name=name,
+                resources=dict(self.defs.resources or {}),
             ) as context:
                 tick = sensor.evaluate_tick(context)
             for request in tick.run_requests or ():
@@ -138,6 +141,8 @@ class Crank:
         self._cursor = tick.cursor
         wanted: dict[str | None, list[dg.AssetKey]] = defaultdict(list)
         for result in tick.results:
+            if not isinstance(result.key, dg.AssetKey):
+                continue  # a gate runs with its asset
             for partition in tick.get_requested_partitions(result.key) if tick.get_num_requested(result.key) else ():
                 wanted[partition].append(result.key)
         for partition, keys in sorted(wanted.items(), key=lambda item: str(item[0])):

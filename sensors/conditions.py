@@ -19,15 +19,27 @@ GATED: Final = (
 ).with_label("gated")
 """Any partition whose upstream content changed, once every blocking check of every upstream partition has passed."""
 
-_FAILED_CHECKS: Final = ~dg.AutomationCondition.all_checks_match(
-    dg.AutomationCondition.check_passed() | dg.AutomationCondition.will_be_requested(), blocking_only=True
+_UNSETTLED_CHECKS: Final = ~dg.AutomationCondition.all_checks_match(
+    dg.AutomationCondition.check_passed(), blocking_only=True
 )
 
 GATED_ROLLUP: Final = (
-    _EAGER.without(~dg.AutomationCondition.any_deps_missing()).replace("any_deps_updated", _CHANGED_UPSTREAM)
-    & ~dg.AutomationCondition.any_deps_match(_FAILED_CHECKS & ~dg.AutomationCondition.missing())
+    _EAGER.without(~dg.AutomationCondition.any_deps_missing()).replace(
+        "any_deps_updated", dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed())
+    )
+    & ~dg.AutomationCondition.any_deps_match(_UNSETTLED_CHECKS & ~dg.AutomationCondition.missing())
 ).with_label("gated roll-up")
-"""(day × depot) → day: depots without data do not count, a depot with a failed gate holds the day."""
+"""(day × depot) → day: depots without data do not count, a depot with a failed gate holds the day.
+
+Unlike `GATED` it never looks at what the same tick requests: another partitions definition means another run, in which
+no blocking check of the depots could hold it back.
+"""
+
+WITH_ITS_ASSET: Final = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested()).with_label(
+    "with its asset"
+)
+"""On every gate: judged whenever its asset is requested. Without it a chain of gated assets would need one tick and one
+run per link, since `all_deps_blocking_checks_passed` counts a check of this tick only if it is requested itself."""
 
 ON_NEWLY_FAILED: Final = dg.AutomationCondition.any_deps_match(
     dg.AutomationCondition.any_checks_match(dg.AutomationCondition.check_failed().newly_true())

@@ -189,12 +189,10 @@ def _bca_levels(tail: float, share_below: float, acceleration: float) -> tuple[f
 
     bias = float(ndtri(share_below))
 
+    # The acceleration of a jackknife stays below 1/6, so the pole of this formula lies beyond six standard deviations.
     def level(z: float) -> float:
         shifted = bias + z
-        scale = 1 - acceleration * shifted
-        if scale <= 0:  # beyond the pole of the correction nothing is far enough out
-            return 1.0 if shifted > 0 else 0.0
-        return float(ndtr(bias + shifted / scale))
+        return float(ndtr(bias + shifted / (1 - acceleration * shifted)))
 
     z = float(ndtri(tail))
     return level(z), level(-z)

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -141,8 +142,13 @@ def load_schema(name: str) -> Mapping[str, Any]:
     return schema
 
 
-def load_document(text: str | bytes, source: str) -> Mapping[str, Any]:
-    """Parse one document and check it against the schema that it names."""
+def load_document(text: bytes, source: str) -> Mapping[str, Any]:
+    """Parse one document and check it against the schema that it names; equal bytes are parsed once."""
+    return _load_document(text, source)
+
+
+@lru_cache(maxsize=256)
+def _load_document(text: bytes, source: str) -> Mapping[str, Any]:
     document = parse_yaml(text, source)
     name = document.get("schema")
     if not isinstance(name, str):

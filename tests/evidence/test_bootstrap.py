@@ -24,9 +24,10 @@ def skewed(n: int = 25) -> NDArray[np.float64]:
     return np.random.default_rng(3).lognormal(0, 1, n)
 
 
+@pytest.mark.parametrize("data", [skewed(), np.array([0.0, 0, 0, 1, 1, 2, 5])], ids=["skewed", "many ties"])
 @pytest.mark.parametrize("method", ["percentile", "bca"])
-def test_one_value_per_cluster_is_scipys_bootstrap_of_the_mean(method: str) -> None:
-    data = np.sort(skewed())  # in this order both draw the same resamples from the same generator
+def test_one_value_per_cluster_is_scipys_bootstrap_of_the_mean(method: str, data: NDArray[np.float64]) -> None:
+    data = np.sort(data)  # in this order both draw the same resamples from the same generator
     ours = interval(data, np.ones_like(data), seed=9, n_resamples=5_000, method=method)
     scipys = stats.bootstrap(
         (data,), np.mean, n_resamples=5_000, method=method, rng=np.random.default_rng(9), vectorized=True
@@ -141,6 +142,22 @@ def test_clusters_that_all_agree_are_no_proof_of_certainty(top: list[float], bot
     assert isinstance(result, TooFewClusters)
     assert (result.n, result.needed) == (3, 4)
     assert "all 3 clusters show the same ratio" in result.reason
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e9])
+def test_the_unit_of_the_ratio_changes_only_the_unit_of_the_interval(scale: float) -> None:
+    data = skewed()
+    plain, scaled = interval(data, data + 1), interval(data * scale, data + 1)
+    assert (scaled.low, scaled.high) == pytest.approx((plain.low * scale, plain.high * scale))
+
+
+def test_resamples_on_one_side_of_the_estimate_leave_bca_without_an_interval() -> None:
+    data = skewed()
+    results = [cluster_bootstrap(data, data + 1, confidence=0.5, seed=seed, n_resamples=4) for seed in range(64)]
+    without = [result for result in results if isinstance(result, TooFewClusters)]
+    assert 1 <= len(without) <= 20  # one in eight is expected
+    assert {(result.n, result.needed) for result in without} == {(25, 26)}
+    assert all("lie on one side of the estimate" in result.reason for result in without)
 
 
 def test_rows_become_sums_and_counts_by_drive() -> None:

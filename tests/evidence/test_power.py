@@ -33,7 +33,7 @@ def test_no_smaller_sample_reaches_the_power(limit: float, rate: float, confiden
     ("limit", "rate", "confidence"), [(0.5, 0.48, 0.95), (0.3, 0.28, 0.9), (0.05, 0.046, 0.9), (0.7, 0.72, 0.95)]
 )
 def test_large_samples_are_the_smallest_as_well(limit: float, rate: float, confidence: float) -> None:
-    n = np.arange(1, 12_000)
+    n = np.arange(1, 20_000)
     worst, planned = (limit, rate) if rate < limit else (1 - limit, 1 - rate)
     candidate = binom.ppf(1 - confidence, n, worst)
     allowed = candidate - (binom.cdf(candidate, n, worst) > 1 - confidence)

@@ -118,6 +118,7 @@ class Recording:
     streams: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def part(self, sensor: str, signal: str, instance: int = 0) -> Part:
+        """One series."""
         return self.parts[sensor, signal, instance]
 
     def having(self, *parts: Part) -> "Recording":
@@ -141,10 +142,12 @@ class Recording:
 
     @property
     def samples(self) -> pa.Table:
+        """Rows of `bronze.sensor_samples`."""
         return samples_table(self.parts.values())
 
     @property
     def sensor_streams(self) -> pa.Table:
+        """Rows of `bronze.sensor_streams`, one per sensor of the spec."""
         rows = {sensor: _stream_row(sensor, self.parts.values()) for sensor in SPEC.sensors}
         for sensor, columns in self.streams.items():
             rows[sensor] = {**rows.get(sensor, _stream_row(sensor, ())), **columns}
@@ -157,6 +160,7 @@ def samples_table(parts: Iterable[Part]) -> pa.Table:
     for part in parts:
         rows = len(part.t_ns)
         values = [None if np.isnan(value) else float(value) for value in part.value]
+        valid = [value is not None for value in values] if part.valid is None else [bool(one) for one in part.valid]
         filled = {
             **{name: [text] * rows for name, text in KEYS.items()},
             "sensor": [part.sensor] * rows,
@@ -164,9 +168,7 @@ def samples_table(parts: Iterable[Part]) -> pa.Table:
             "instance": [part.instance] * rows,
             "t_ns": [int(t) for t in part.t_ns],
             "value": values,
-            "valid": [bool(v) for v in part.valid]
-            if part.valid is not None
-            else [value is not None for value in values],
+            "valid": valid,
         }
         for name, cells in filled.items():
             columns[name] += cells

@@ -420,10 +420,10 @@ def test_a_receiver_whose_utc_steps_is_named_but_moves_nobody():
 
 
 def test_a_step_is_a_jump_beyond_the_limit_only():
-    step = RULES["clock_jump"]["max_step_s"]
+    # What an oscillator may drift (200 ppm) over the ten pairs that are compared comes on top.
+    step = RULES["clock_jump"]["max_step_s"] + 9 * 200e-6
     gnss = HEALTHY.part("gnss", "gnss_utc_offset_s")
-    # The drift that oscillators may have over the second between two pairs comes on top.
-    assert rules_of(examine(HEALTHY.having(gnss.put(slice(15, None), step)))) == []
+    assert rules_of(examine(HEALTHY.having(gnss.put(slice(15, None), step - 1e-6)))) == []
     assert rules_of(examine(HEALTHY.having(gnss.put(slice(15, None), step + 1e-6)))) == ["clock_jump"]
 
 

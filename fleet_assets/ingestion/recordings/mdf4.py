@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,7 @@ _HIGHEST_STANDARD_ID: Final = 0x7FF
 _CAN_FD_LENGTHS: Final = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64], dtype=np.uint8)
 _MAX_TIME_S: Final = 4.0e9
 _PROBE_RECORDS: Final = 4096
+_PROBE_BYTES: Final = 1 << 22
 _DBC_MARKS: Final = (b"VERSION", b"NS_", b"BO_", b"BU_")
 _UPLOAD_AGAIN: Final = "Upload the file again; if the source is damaged too, what could be read is used."
 
@@ -145,17 +146,22 @@ def _times(layout: Layout, stream: _Stream, found: Records) -> tuple[NDArray[np.
     return nanoseconds + layout.start_ns, usable
 
 
+def _integers(values: NDArray[Any]) -> NDArray[np.int64]:
+    whole: NDArray[np.int64] = np.clip(np.nan_to_num(values), -_ID_FLAG, 2 * _ID_FLAG).astype(np.int64)
+    return whole
+
+
 def _can_columns(layout: Layout, stream: _Stream, found: Records) -> tuple[Columns, NDArray[np.bool_]] | None:
     raw_id = raw_numbers(stream.entries["ID"], found)
     bytes_ = payloads(layout, stream.entries["DataBytes"], found)
     if raw_id is None or bytes_ is None:
         return None
     data, sizes = bytes_
-    identifier = raw_id.astype(np.int64)
+    identifier = _integers(raw_id)
 
     def stated(name: str) -> NDArray[np.int64] | None:
         values = numbers(stream.entries[name], found) if name in stream.entries else None
-        return None if values is None else np.nan_to_num(values).astype(np.int64)
+        return None if values is None else _integers(values)
 
     extended, code, length, bus = stated("IDE"), stated("DLC"), stated("DataLength"), stated("BusChannel")
     if length is None:
@@ -183,8 +189,9 @@ def _columns(layout: Layout, stream: _Stream, found: Records) -> tuple[Columns, 
 def _edges(layout: Layout, section: Section, stream: _Stream, count: int) -> list[int]:
     """First and last time stamps of a sorted group, without reading what lies between."""
     size = stream.group.record_bytes
+    probed = max(1, min(_PROBE_RECORDS, _PROBE_BYTES // size))
     edges = []
-    for first, end in ((0, min(count, _PROBE_RECORDS)), (max(0, count - _PROBE_RECORDS), count)):
+    for first, end in ((0, min(count, probed)), (max(0, count - probed), count)):
         raw = read_span(layout.content, section.data, first * size, end * size)
         rows = raw[: len(raw) // size * size].reshape(-1, size)
         t_ns, usable = _times(layout, stream, Records(stream.group, rows, first))

@@ -50,6 +50,7 @@ class BlockReader:
         self.content, self.size, self.flags = content, len(content), flags
         self._buffer = content.data
         self.problems: list[str] = []
+        self.addresses: set[int] = set()
 
     def block(self, address: int, *ids: bytes, links: int = 0) -> Block:
         """Read a block's frame.
@@ -70,6 +71,7 @@ class BlockReader:
         if address + length > self.size and not plain:
             raise BrokenBlockError(f"{wanted} block at byte {address}: ends at {address + length} of {self.size} bytes")
         found = struct.unpack_from(f"<{count}Q", self._buffer, address + FRAME.size)
+        self.addresses.add(address)
         return Block(name, address, found, data, address + length)
 
     def values(self, block: Block, layout: str, at: int = 0) -> tuple[Any, ...]:
@@ -96,6 +98,10 @@ class BlockReader:
                 return
             yield block
             address = block.links[0]
+
+    def next_block(self, address: int) -> int:
+        """Address of the next block read so far, or the end of the file."""
+        return min((other for other in self.addresses if other > address), default=self.size)
 
     def text(self, address: int) -> str:
         """Text of a TX or MD block; empty where there is none."""

@@ -71,7 +71,7 @@ def read_data(reader: BlockReader, address: int) -> Data:
     fragments: list[Fragment] = []
     lost, problem = 0, None
     try:
-        for fragment, missing in _fragments(reader, address):
+        for fragment, missing in _listed_once(reader, address):
             if fragment.size:
                 fragments.append(fragment)
             if missing:
@@ -81,6 +81,16 @@ def read_data(reader: BlockReader, address: int) -> Data:
     except BrokenBlockError as error:
         problem = str(error)
     return Data(tuple(fragments), lost, problem)
+
+
+def _listed_once(reader: BlockReader, address: int) -> Iterator[tuple[Fragment, int]]:
+    """Yield a section's fragments, but never more bytes than the file has: lists may point at a block many times."""
+    stored = 0
+    for fragment, missing in _fragments(reader, address):
+        stored += fragment.stored
+        if stored > reader.size:
+            raise BrokenBlockError(f"data at byte {fragment.address}: the same bytes are listed several times")
+        yield fragment, missing
 
 
 def _fragments(reader: BlockReader, address: int) -> Iterator[tuple[Fragment, int]]:
@@ -128,9 +138,8 @@ def _fragment(reader: BlockReader, block: Block) -> tuple[Fragment, int]:
     stated = max(0, block.end - block.data)
     there = min(stated, reader.size - block.data)
     if reader.flags & _LAST_LENGTH_OPEN and (stated == 0 or block.end > reader.size):
-        # The recorder fills in the length when it closes the file: until then the last block reaches to the end.
-        follows = reader.content[block.data : block.data + 2].tobytes()
-        there = stated = 0 if follows == b"##" else reader.size - block.data
+        # The recorder fills in the length when it closes the file; until then the data reach to the next block.
+        there = stated = reader.next_block(block.address) - block.data
     return Fragment(block.data, there, there), stated - there
 
 

@@ -188,7 +188,7 @@ def _group(reader: BlockReader, block: Block, seen: set[int]) -> Group:
     )
 
 
-def _section(reader: BlockReader, block: Block, seen: set[int]) -> Section:
+def _groups(reader: BlockReader, block: Block, seen: set[int]) -> tuple[int, tuple[Group, ...]]:
     (id_bytes,) = reader.values(block, "<B")
     groups = []
     for found in reader.chain(block.links[1], (b"##CG",), 6, seen):
@@ -200,7 +200,7 @@ def _section(reader: BlockReader, block: Block, seen: set[int]) -> Section:
         raise BrokenBlockError(
             f"DG block at byte {block.address}: {len(groups)} groups with record ids of {id_bytes} bytes"
         )
-    return Section(id_bytes, tuple(groups), read_data(reader, block.links[2]))
+    return id_bytes, tuple(groups)
 
 
 def is_mdf4(head: bytes) -> bool:
@@ -208,13 +208,16 @@ def is_mdf4(head: bytes) -> bool:
     return head.startswith(_MAGICS)
 
 
-def _sections(reader: BlockReader, first: int) -> Iterator[Section]:
+def _sections(reader: BlockReader, first: int) -> tuple[Section, ...]:
     seen: set[int] = set()
+    found = []
     for block in reader.chain(first, (b"##DG",), 4, seen):
         try:
-            yield _section(reader, block, seen)
+            found.append((block.links[2], *_groups(reader, block, seen)))
         except BrokenBlockError as error:
             reader.problems.append(str(error))
+    # Data come last: where the blocks between them begin is known by then.
+    return tuple(Section(id_bytes, groups, read_data(reader, link)) for link, id_bytes, groups in found)
 
 
 def read_layout(path: Path, name: str) -> Layout:
@@ -242,6 +245,6 @@ def read_layout(path: Path, name: str) -> Layout:
         start_ns, _, _, time_flags = reader.values(header, "<QhhB")
     except BrokenBlockError as error:
         raise UnreadableRecordingError(name, "broken_header", value=str(error), remedy=_UPLOAD_AGAIN) from error
-    sections = tuple(_sections(reader, header.links[0]))
+    sections = _sections(reader, header.links[0])
     plausible = start_ns if start_ns <= _LATEST_START_NS else 0
     return Layout(content, plausible, not time_flags & _LOCAL_TIME, sections, tuple(reader.problems))

@@ -189,8 +189,7 @@ def _linear(values: NDArray[np.float64], given: NDArray[np.float64]) -> NDArray[
 
 
 def _rational(values: NDArray[np.float64], given: NDArray[np.float64]) -> NDArray[np.float64]:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio: NDArray[np.float64] = np.polyval(given[:3], values) / np.polyval(given[3:], values)
+    ratio: NDArray[np.float64] = np.polyval(given[:3], values) / np.polyval(given[3:], values)
     return ratio
 
 
@@ -234,8 +233,10 @@ def convert(values: NDArray[np.float64], conversion: Conversion | None) -> NDArr
         return None
     function, fixed, repeated = _CONVERTERS[conversion.type]
     surplus = len(conversion.values) - fixed
-    fits = surplus >= 0 and (surplus % repeated == 0 if repeated else surplus == 0)
-    return function(values, np.array(conversion.values)) if fits else None
+    if surplus < 0 or (surplus % repeated if repeated else surplus):
+        return None
+    with np.errstate(all="ignore"):
+        return function(values, np.array(conversion.values))
 
 
 def _parts(entry: Field) -> list[tuple[int, int]]:
@@ -265,7 +266,7 @@ def raw_numbers(entry: Field, found: Records) -> NDArray[Any] | None:
     """
     if entry.type in VIRTUAL_TYPES:
         return np.arange(found.first, found.first + len(found.rows), dtype=np.float64)
-    parts = _parts(entry)
+    parts = _parts(entry) if is_number(entry) else []
     if not parts or max(index for index, _ in parts) >= found.rows.shape[1]:
         return None
     raw = take_bits(found.rows, parts, entry.bit_count)
@@ -276,8 +277,6 @@ def raw_numbers(entry: Field, found: Records) -> NDArray[Any] | None:
 
 def numbers(entry: Field, found: Records) -> NDArray[np.float64] | None:
     """Physical numbers of a field; None where it holds none that can be read."""
-    if not is_number(entry):
-        return None
     raw = raw_numbers(entry, found)
     return None if raw is None else convert(raw.astype(np.float64), entry.conversion)
 

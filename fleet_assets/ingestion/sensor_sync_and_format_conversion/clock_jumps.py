@@ -19,7 +19,8 @@ _MIN_SIDE: Final = 3
 """Fewer pairs beside a step are outliers, not a level."""
 _NOISE_FACTOR: Final = 8.0
 _SCALED_MAD: Final = 1.4826
-_DRIFT_SDS: Final = 4.0
+_WILDEST_DRIFT: Final = 200e-6
+"""No oscillator of a recorder drifts more; over a long outage of GNSS this adds up to what looks like a step."""
 _COUNTABLE_PERIODS: Final = 4
 """A sensor slower than this per step back cannot show it by its number of samples."""
 
@@ -68,15 +69,13 @@ def split_at_jumps(pairs: TimePairs, bounds: ClockBounds) -> tuple[tuple[TimePai
     offset = (pairs.offset_ns - pairs.offset_ns[0]).astype(np.float64)
     before, after = _levels(offset)
     places = np.arange(_MIN_SIDE, len(offset) - _MIN_SIDE + 1)
-    steps = np.abs(np.diff(offset))
-    noise = _SCALED_MAD * float(np.median(np.abs(steps - np.median(steps)))) if len(steps) else 0.0
-    centres = np.minimum(places, _WINDOW) // 2
-    apart = np.abs(
-        pairs.t_ns[places + np.minimum(len(offset) - places, _WINDOW) // 2] - pairs.t_ns[places - centres - 1]
-    )
-    allowed = np.maximum(bounds.min_jump_s * NS_PER_S, _NOISE_FACTOR * noise)
-    drift = _DRIFT_SDS * bounds.drift_prior_sd_ppm / 1e6 if np.isfinite(bounds.drift_prior_sd_ppm) else 0.0
-    beyond = np.abs(after - before) > allowed + drift * apart
+    change = np.diff(offset)
+    noise = _SCALED_MAD * float(np.median(np.abs(change - np.median(change))))
+    allowed = max(bounds.min_jump_s * NS_PER_S, _NOISE_FACTOR * noise)
+    utc_ns, last = pairs.utc_ns, len(pairs) - 1
+    windows = utc_ns[np.minimum(places + _WINDOW - 1, last)] - utc_ns[np.maximum(places - _WINDOW, 0)]
+    drifted = _WILDEST_DRIFT * np.abs(windows)
+    beyond = np.abs(after - before) > allowed + drifted
     cuts = [_best_cut(offset, places[group]) for group in _groups(beyond, after - before)]
     bounds_at = [0, *cuts, len(pairs)]
     stretches = tuple(pairs[slice(a, b)] for a, b in zip(bounds_at[:-1], bounds_at[1:], strict=True))

@@ -78,8 +78,8 @@ def _combined(body: SignalMap, values: Values) -> NDArray[np.float64]:
     into = body.to_canonical
     # One factor and one term: rounding then happens once, whatever the spec combines.
     shift = body.offset * into.scale + into.offset + body.shift
-    scaled = total * (factor * into.scale)
-    return scaled + shift if shift else scaled
+    # Adding even a zero shift keeps -0.0, which compares equal but has other bytes, out of the files.
+    return total * (factor * into.scale) + shift
 
 
 def _ordered(block: Block) -> Block:
