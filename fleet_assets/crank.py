@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import dagster as dg
 
+from partitions.keys import to_dagster
+
 CRANK_TAG: Final = "fleet/crank_pid"
 RUN_KEY_TAG: Final = "dagster/run_key"
 SENSOR_TAG: Final = "dagster/sensor_name"
@@ -106,6 +108,21 @@ class Crank:
     def run(self, source: str, request: dg.RunRequest) -> RunResult:
         """Execute one request now."""
         return self._run(source, request)
+
+    def judge(self, partition: tuple[str, ...], checks: Sequence[dg.AssetCheckKey]) -> tuple[GateResult, ...]:
+        """Run only these checks on one partition, as a run of its own: a runless result would not count."""
+        job = self.defs.resolve_implicit_global_asset_job_def()
+        key = to_dagster(partition) if partition else None
+        outcome = job.get_subset(asset_selection=set(), asset_check_selection=set(checks)).execute_in_process(
+            instance=self.instance,
+            partition_key=key,
+            tags={CRANK_TAG: str(os.getpid())},
+            run_config=_QUIET,
+            raise_on_error=False,
+        )
+        if (error := _error(outcome)) is not None:
+            raise RuntimeError(f"a check crashed on {'|'.join(partition)}: {error}")
+        return tuple(_gates(outcome, "|".join(partition)))
 
     def adopt_orphans(self) -> int:
         """Close runs whose process is gone, so that they neither block nor mislead. Returns how many."""

@@ -1,7 +1,7 @@
 """What end-to-end tests share: a home of one's own, drives put into its landing zone, and the real crank."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,19 +39,21 @@ class TestFleet:
     Attributes:
         home: Its FLEET_HOME.
         depots: Depots to know.
+        first_day: First UTC day with partitions; automation costs grow with their number.
     """
 
     __test__ = False
 
     home: Path
     depots: Sequence[str] = ("north", "south")
+    first_day: str = "2024-04-01"
     runs: list[RunResult] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         settings = open_home(self.home)
         for depot in self.depots:
             settings = settings.with_depot(depot)
-        settings.save()
+        replace(settings, first_day=self.first_day).save()
         self.fleet = Fleet(home=str(self.home), granted=["raw", "open"], max_workers=2)
 
     def upload(
@@ -109,6 +111,4 @@ class TestFleet:
 
 
 def _keyed(fleet: Fleet, table: Any) -> list[Any]:
-    from dataclasses import replace
-
     return [replace(entry, unit="|".join([*entry.partition, entry.unit])) for entry in fleet.lake.entries(table)]

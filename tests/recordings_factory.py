@@ -253,7 +253,7 @@ def write_comma2k19_drive(
     rng = np.random.default_rng([seed, 1])
     zero_s = float(np.random.default_rng([seed, 2]).integers(1_000, 50_000)) if boot_s is None else boot_s
     log = folder / "processed_log"
-    _write_fields(log, rng, zero_s, start_utc_ns, seconds, seed)
+    _write_fields(log, rng=rng, zero_s=zero_s, start_utc_ns=start_utc_ns, seconds=seconds, seed=seed)
     layouts = _toyota()
     times, buses, ids, frames = [], [], [], []
     for name, layout in layouts.items():
@@ -278,7 +278,7 @@ def write_comma2k19_drive(
 
 
 def _write_fields(
-    log: Path, rng: np.random.Generator, zero_s: float, start_utc_ns: int, seconds: float, seed: int
+    log: Path, *, rng: np.random.Generator, zero_s: float, start_utc_ns: int, seconds: float, seed: int
 ) -> None:
     t_s = _ticks(seconds, GNSS_RATE_HZ, rng)
     state = motion(t_s, seed)

@@ -27,7 +27,7 @@ def _start_ns(text: str | None) -> int | None:
     return int(start.timestamp() * 1_000_000) * 1000
 
 
-def _vehicle(session: Session, spec: str, recordings: Sequence[Path]) -> "Vehicle":
+def vehicle_with_dbcs(session: Session, spec: str, recordings: Sequence[Path]) -> "Vehicle":
     """The vehicle; DBC files found beside the recordings are taken into the home, where runs look for them."""
     from fleet_assets.ingestion.recordings.dbc import dbc_folders
     from fleet_assets.ingestion.vehicle import vehicle_of
@@ -45,9 +45,10 @@ def _vehicle(session: Session, spec: str, recordings: Sequence[Path]) -> "Vehicl
     return vehicle
 
 
-def _place(
+def place_recordings(
     session: Session, founds: "Sequence[Found]", vehicle: "Vehicle", settings: dict[str, Any]
 ) -> "list[tuple[str, Manifest]]":
+    """Copy recordings into the landing zone with a progress bar; returns upload names and manifests."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
     from fleet_assets.ingestion.telemetry_and_bulk_ingestion.ingest import Delivery, deliver
@@ -120,7 +121,7 @@ def ingest(
             f"fleet: --drive-id names one drive, but {len(founds)} were found. Ingest them one by one.", err=True
         )
         return WRONG_USE
-    vehicle = _vehicle(session, spec, roots)
+    vehicle = vehicle_with_dbcs(session, spec, roots)
     if dry_run:
         rows = [{"root": str(f.root), "format": f.format, "files": len(f.files)} for f in founds]
         session.answer(rows, lambda: table_text(rows, ["root", "format", "files"]))
@@ -132,7 +133,7 @@ def ingest(
         "revision": revision,
         "given_start_ns": given_start_ns,
     }
-    placed = _place(session, founds, vehicle, settings)
+    placed = place_recordings(session, founds, vehicle, settings)
     runs = [] if no_turn else session.crank().turn()
     return report_drives(session, placed, runs, turned=not no_turn)
 

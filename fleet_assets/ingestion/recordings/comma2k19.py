@@ -105,7 +105,8 @@ def _to_ns(times: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
 
     A zero after a positive time stamp is a hole in the file, since the boot clock never returns to zero.
     """
-    seconds = np.asarray(times, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        seconds = np.asarray(times, dtype=np.float64)
     usable = np.abs(seconds) < _MAX_TIME_S
     zero = seconds == 0.0
     if zero.any():
@@ -214,7 +215,7 @@ class Comma2k19Recording:
             self._counts[batch.channel] += len(batch)
             yield batch
 
-    def _chunks(self, channel: str) -> Iterator[Chunk]:
+    def _chunks(self, channel: str) -> Iterator[list[Chunk]]:
         for part in self._parts[channel]:
             for first in range(0, len(part.times), MAX_BATCH_ROWS):
                 rows = slice(first, first + MAX_BATCH_ROWS)
@@ -227,7 +228,7 @@ class Comma2k19Recording:
                     usable &= addressed
                 if not usable.all():
                     t_ns, columns = t_ns[usable], {name: array[usable] for name, array in columns.items()}
-                yield channel, t_ns, columns
+                yield [((channel, 0), t_ns, columns)]
 
     def _count_lost(self, path: str, channel: str, rule: str, messages: int) -> None:
         if not messages:

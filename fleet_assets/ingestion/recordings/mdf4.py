@@ -186,6 +186,19 @@ def _columns(layout: Layout, stream: _Stream, found: Records) -> tuple[Columns, 
     return columns, np.ones(len(found.rows), np.bool_)
 
 
+def _chunk(layout: Layout, stream: _Stream, found: Records, unusable: Counter[str]) -> Chunk:
+    """Messages of some records; those without a usable time or content are left out and counted."""
+    key = (stream.channel, stream.group.address)
+    t_ns, usable = _times(layout, stream, found)
+    unusable["invalid_time"] += int((~usable).sum())
+    columns, sound = _columns(layout, stream, found) or ({}, np.zeros(len(t_ns), np.bool_))
+    unusable["lost_payload"] += int((usable & ~sound).sum())
+    usable &= sound
+    if usable.all():
+        return key, t_ns, columns
+    return key, t_ns[usable], {name: array[usable] for name, array in columns.items()}
+
+
 def _edges(layout: Layout, section: Section, stream: _Stream, count: int) -> list[int]:
     """First and last time stamps of a sorted group, without reading what lies between."""
     size = stream.group.record_bytes
@@ -216,7 +229,7 @@ def _survey(layout: Layout, streams: Sequence[Mapping[int, _Stream]]) -> tuple[d
                 counts[address] = there if stream.group.stated is None else min(there, stream.group.stated)
                 edges += _edges(layout, section, stream, counts[address])
             continue
-        for batch in records(layout, section, Tally()):
+        for batch in chain.from_iterable(records(layout, section, Tally())):
             if batch.group.address in found:
                 counts[batch.group.address] += len(batch.rows)
                 t_ns, usable = _times(layout, found[batch.group.address], batch)
@@ -319,28 +332,18 @@ class Mdf4Recording:
             self._counts[batch.channel] += len(batch)
             yield batch
 
-    def _chunks(self, file: _File, number: int, wanted: Collection[str] | None) -> Iterator[Chunk]:
+    def _chunks(self, file: _File, number: int, wanted: Collection[str] | None) -> Iterator[list[Chunk]]:
         section, streams = file.layout.sections[number], file.streams[number]
         chosen = {address: stream for address, stream in streams.items() if wanted is None or stream.channel in wanted}
         if not chosen:
             return
         tally, unusable = Tally(), Counter[str]()
-        for found in records(file.layout, section, tally):
-            stream = chosen.get(found.group.address)
-            if stream is None:
-                continue
-            t_ns, usable = _times(file.layout, stream, found)
-            unusable["invalid_time"] += int((~usable).sum())
-            columns = _columns(file.layout, stream, found)
-            if columns is None:
-                unusable["lost_payload"] += int(usable.sum())
-                continue
-            unusable["lost_payload"] += int((usable & ~columns[1]).sum())
-            usable &= columns[1]
-            if usable.all():
-                yield stream.channel, t_ns, columns[0]
-            else:
-                yield stream.channel, t_ns[usable], {name: array[usable] for name, array in columns[0].items()}
+        for step in records(file.layout, section, tally):
+            yield [
+                _chunk(file.layout, chosen[found.group.address], found, unusable)
+                for found in step
+                if found.group.address in chosen
+            ]
         self._pass_losses += _section_losses(file.name, section, chosen, tally, unusable)
 
     def summary(self) -> Summary:

@@ -173,6 +173,8 @@ def _group(reader: BlockReader, block: Block, seen: set[int]) -> Group:
         raise BrokenBlockError(f"CG block at byte {block.address}: column storage is not supported")
     if not variable and data_bytes + invalid_bytes > _MAX_RECORD_BYTES:
         raise BrokenBlockError(f"CG block at byte {block.address}: records of {data_bytes + invalid_bytes} bytes")
+    if count > _MAX_COUNT and not reader.flags & COUNTS_OPEN:
+        reader.problems.append(f"CG block at byte {block.address}: states {count} records")
     fields = () if variable else tuple(_fields(reader, block.links[1], seen))
     links = {field.data_link for field in fields if field.type == VARIABLE_LENGTH and field.data_link}
     sections = {link for link in links if reader.content[link : link + 4].tobytes() != b"##CG"}

@@ -69,7 +69,7 @@ class Tally:
     problem: str | None = None
 
 
-def _sorted_records(layout: Layout, section: Section, tally: Tally) -> Iterator[Records]:
+def _sorted_records(layout: Layout, section: Section, tally: Tally) -> Iterator[list[Records]]:
     group = section.groups[0]
     rest = np.empty(0, np.uint8)
     for piece in stream(layout.content, section.data):
@@ -83,15 +83,11 @@ def _sorted_records(layout: Layout, section: Section, tally: Tally) -> Iterator[
             rows = raw[: count * group.record_bytes].reshape(count, group.record_bytes)
             first = tally.read[group.address]
             tally.read[group.address] += count
-            yield Records(group, rows, first)
+            yield [Records(group, rows, first)]
 
 
-def _positions(raw: bytes, id_bytes: int, groups: Mapping[int, Group]) -> tuple[dict[int, list[int]], int]:
-    """Where each group's records begin in mixed bytes, after their ids, and where the last whole one ends.
-
-    Raises:
-        BrokenBlockError: When an id is not one of the groups'.
-    """
+def _positions(raw: bytes, id_bytes: int, groups: Mapping[int, Group]) -> tuple[dict[int, list[int]], int, str | None]:
+    """Where each group's records begin in mixed bytes, where the last whole one ends, and what ended the walk early."""
     sizes = {number: (-1 if group.variable else group.record_bytes) for number, group in groups.items()}
     found: dict[int, list[int]] = {number: [] for number in groups}
     at, end = 0, len(raw)
@@ -99,17 +95,17 @@ def _positions(raw: bytes, id_bytes: int, groups: Mapping[int, Group]) -> tuple[
         number = raw[at] if id_bytes == 1 else int.from_bytes(raw[at : at + id_bytes], "little")
         size = sizes.get(number)
         if size is None:
-            raise BrokenBlockError(f"record id {number}, known are {sorted(groups)}")
+            return found, at, f"record id {number}, known are {sorted(groups)}"
         begin = at + id_bytes
         if size < 0:
             size = _LENGTH_BYTES + int.from_bytes(raw[begin : begin + _LENGTH_BYTES], "little")
             if size > _MAX_VARIABLE_BYTES:
-                raise BrokenBlockError(f"variable-length data of {size} bytes")
+                return found, at, f"variable-length data of {size} bytes"
         if begin + size > end:
             break
         found[number].append(begin)
         at = begin + size
-    return found, at
+    return found, at, None
 
 
 class _Mixed:
@@ -121,18 +117,16 @@ class _Mixed:
         self.payloads: dict[int, deque[bytes]] = {group.address: deque() for group in section.groups if group.variable}
         self.waiting: dict[int, Bytes] = {}
 
-    def __iter__(self) -> Iterator[Records]:
+    def __iter__(self) -> Iterator[list[Records]]:
         rest = b""
         for piece in stream(self.layout.content, self.section.data):
             raw = rest + piece.tobytes()
-            try:
-                found, end = _positions(raw, self.section.id_bytes, self.groups)
-            except BrokenBlockError as error:
-                self.tally.problem = str(error)
-                return
+            found, end, self.tally.problem = _positions(raw, self.section.id_bytes, self.groups)
             rest = raw[end:]
             self.tally.rest_bytes = len(rest)
-            yield from self.records(raw, found)
+            yield list(self.records(raw, found))
+            if self.tally.problem:
+                return
 
     def records(self, raw: bytes, found: Mapping[int, list[int]]) -> Iterator[Records]:
         for number, group in self.groups.items():
@@ -166,8 +160,8 @@ class _Mixed:
             yield Records(group, rows, first, payloads)
 
 
-def records(layout: Layout, section: Section, tally: Tally) -> Iterator[Records]:
-    """Yield the records of a section in file order, a few thousand at a time.
+def records(layout: Layout, section: Section, tally: Tally) -> Iterator[list[Records]]:
+    """Yield the records of a section in file order, group by group of about a megabyte at a time.
 
     Args:
         layout: The file.

@@ -19,9 +19,11 @@ _LAG: Final = 1
 """Windows held back behind the newest: how far streams of one source may lie behind each other in the file."""
 
 Columns = Mapping[str, NDArray[Any]]
-Chunk = tuple[str, NDArray[np.int64], Columns]
-"""Consecutive messages of one channel: channel, time stamps, one array per field."""
-Window = tuple[int, str, NDArray[np.int64], Columns]
+Stream = tuple[str, int]
+"""A channel and the number of one of the sequences that feed it; each sequence is in time order of its own."""
+Chunk = tuple[Stream, NDArray[np.int64], Columns]
+"""Consecutive messages of one stream: stream, time stamps, one array per field."""
+Window = tuple[int, Stream, NDArray[np.int64], Columns]
 """A chunk with the number of the window that all of it lies in."""
 _Rows = tuple[NDArray[np.int64], Columns]
 
@@ -52,53 +54,57 @@ class _Pending:
     """Rows of windows that are not complete yet."""
 
     def __init__(self) -> None:
-        self.windows: dict[int, dict[str, list[_Rows]]] = {}
+        self.windows: dict[int, dict[Stream, list[_Rows]]] = {}
         self.rows = 0
         self.floor = 0
 
-    def add(self, index: int, channel: str, rows: _Rows) -> None:
+    def add(self, index: int, stream: Stream, rows: _Rows) -> None:
         late = max(index, self.floor)
-        self.windows.setdefault(late, {}).setdefault(channel, []).append(rows)
+        self.windows.setdefault(late, {}).setdefault(stream, []).append(rows)
         self.rows += len(rows[0])
+
+    def lags(self) -> bool:
+        """Whether the oldest window is so far behind the newest that nothing more will come for it."""
+        return bool(self.windows) and min(self.windows) < max(self.windows) - _LAG
 
     def leave(self) -> Iterator[Window]:
         """Let the oldest window out."""
         index = min(self.windows)
         self.floor = index
-        for channel, parts in sorted(self.windows.pop(index).items()):
+        for stream, parts in sorted(self.windows.pop(index).items()):
             self.rows -= sum(len(part[0]) for part in parts)
-            yield index, channel, *_joined(parts)
+            yield index, stream, *_joined(parts)
 
 
-def cut(chunks: Iterable[Chunk], origin_ns: int) -> Iterator[Window]:
-    """Cut one source into windows of ``WINDOW_NS`` counted from an origin, keeping each channel's recorded order.
+def cut(steps: Iterable[Sequence[Chunk]], origin_ns: int) -> Iterator[Window]:
+    """Cut one source into windows of ``WINDOW_NS`` counted from an origin, keeping each stream's recorded order.
 
     Args:
-        chunks: The source, front to back; its channels need not be in step by more than a window.
+        steps: The source, front to back: what one stretch of it holds, stream by stream. Between steps, streams may lag
+            behind each other by a window.
         origin_ns: Start of window 0, at most the first time stamp.
 
     Yields:
-        Windows; numbers never fall. A channel comes in a window several times only when more than ``MAX_BATCH_ROWS``
+        Windows; numbers never fall. A stream comes in a window several times only when more than ``MAX_BATCH_ROWS``
         rows lie in it, or when it lags behind the source's others.
     """
     pending = _Pending()
-    highest: dict[str, int] = {}
-    for channel, t_ns, columns in chunks:
-        if not len(t_ns):
-            continue
-        for index, first, end in _pieces(t_ns, origin_ns, highest.get(channel, origin_ns)):
-            for start in range(first, end, MAX_BATCH_ROWS):
-                rows = slice(start, min(end, start + MAX_BATCH_ROWS))
-                pending.add(index, channel, (t_ns[rows], {name: array[rows] for name, array in columns.items()}))
-                while pending.rows > MAX_BATCH_ROWS or min(pending.windows) < max(pending.windows) - _LAG:
-                    yield from pending.leave()
-        highest[channel] = max(highest.get(channel, origin_ns), int(t_ns.max()))
+    highest: dict[Stream, int] = {}
+    for step in steps:
+        for stream, t_ns, columns in step:
+            if not len(t_ns):
+                continue
+            for index, first, end in _pieces(t_ns, origin_ns, highest.get(stream, origin_ns)):
+                pending.add(index, stream, (t_ns[first:end], {name: rows[first:end] for name, rows in columns.items()}))
+            highest[stream] = max(highest.get(stream, origin_ns), int(t_ns.max()))
+        while pending.rows > MAX_BATCH_ROWS or pending.lags():
+            yield from pending.leave()
     while pending.windows:
         yield from pending.leave()
 
 
 def _woven(parts: Sequence[_Rows]) -> _Rows:
-    """Join pieces of several sources of one channel by time; each source's own order is kept, backward steps too."""
+    """Join pieces of several streams of one channel by time; each stream's own order is kept, backward steps too."""
     if len(parts) == 1:
         return parts[0]
     t_ns, columns = _joined(parts)
@@ -108,24 +114,24 @@ def _woven(parts: Sequence[_Rows]) -> _Rows:
 
 
 def weave(sources: Iterable[Iterator[Window]]) -> Iterator[Batch]:
-    """Interleave cut sources window by window, channels by name inside a window; a channel's sources become one batch.
+    """Interleave cut sources window by window, channels by name inside a window; a channel's streams become one batch.
 
     Args:
         sources: Windows of each source; all cut from the same origin.
     """
 
-    def numbered(number: int, windows: Iterator[Window]) -> Iterator[tuple[int, str, int, _Rows]]:
-        return ((index, channel, number, (t_ns, columns)) for index, channel, t_ns, columns in windows)
+    def numbered(number: int, windows: Iterator[Window]) -> Iterator[tuple[int, str, Stream, int, _Rows]]:
+        return ((index, stream[0], stream, number, (t_ns, columns)) for index, stream, t_ns, columns in windows)
 
     streams = [numbered(number, windows) for number, windows in enumerate(sources)]
-    merged = heapq.merge(*streams, key=lambda item: item[:3])
+    merged = heapq.merge(*streams, key=lambda item: (*item[:2], item[3]))
     for (_, channel), items in groupby(merged, key=lambda item: item[:2]):
-        parts: dict[int, list[_Rows]] = {}
+        parts: dict[tuple[Stream, int], list[_Rows]] = {}
         held = 0
-        for _, _, number, rows in items:
+        for _, _, stream, number, rows in items:
             if held and held + len(rows[0]) > MAX_BATCH_ROWS:
                 yield Batch(channel, *_woven([_joined(pieces) for pieces in parts.values()]))
                 parts, held = {}, 0
-            parts.setdefault(number, []).append(rows)
+            parts.setdefault((stream, number), []).append(rows)
             held += len(rows[0])
         yield Batch(channel, *_woven([_joined(pieces) for pieces in parts.values()]))

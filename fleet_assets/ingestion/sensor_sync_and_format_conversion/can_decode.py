@@ -20,6 +20,7 @@ _EXTENDED_FLAG: Final = 0x80000000
 _STRING: Final = re.compile(r'"(?:\\"|[^"])*"')
 _STATEMENT: Final = re.compile(r"^[ \t]*(?=[A-Z][A-Z_0-9]*[ \t:]|[A-Z][A-Z_0-9]*$)", re.MULTILINE)
 _MESSAGE: Final = re.compile(r"BO_\s+(?P<id>\d+)\s+(?P<name>\w+)\s*:")
+_SIGNAL: Final = re.compile(r"SG_\s+[A-Za-z_]\w*\s*(?:M|m\d+M?)?\s*:")
 _ABOUT_MESSAGE: Final = re.compile(r"(?:SIG_VALTYPE_|SG_MUL_VAL_)\s+(?P<id>\d+)\b")
 _BARE_FRACTION: Final = re.compile(r"(?<=[(,\[|-])\.(?=\d)")
 # SAE J1939-21: priority and source address vary; below 240 the low byte of the parameter group is a destination.
@@ -133,6 +134,38 @@ def _statements(text: str) -> Iterator[str]:
         yield flat[first:end].strip()
 
 
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A message's text: its id as written, its head from the name on, its signals, and statements about it."""
+
+    number: str
+    head: str
+    signals: list[str]
+    notes: list[str]
+
+
+@lru_cache(maxsize=8)
+def _message_texts(text: str) -> Mapping[str, tuple[_Text, ...]]:
+    """Texts by message name; signals whose names no parser takes are left out."""
+    found: dict[str, list[_Text]] = {}
+    by_number: dict[str, _Text] = {}
+    open_message: _Text | None = None
+    for statement in _statements(text):
+        if match := _MESSAGE.match(statement):
+            open_message = _Text(match["id"], statement[match.start("name") :], [], [])
+            found.setdefault(match["name"], []).append(open_message)
+            by_number[match["id"]] = open_message
+        elif open_message is not None and statement.startswith("SG_ "):
+            if _SIGNAL.match(statement):
+                open_message.signals.append(_BARE_FRACTION.sub("0.", statement))
+        else:
+            open_message = None
+            about = _ABOUT_MESSAGE.match(statement)
+            if about and about["id"] in by_number:
+                by_number[about["id"]].notes.append(statement)
+    return {name: tuple(texts) for name, texts in found.items()}
+
+
 def excerpt(text: str, messages: frozenset[str]) -> str:
     """Cut a database down to some messages.
 
@@ -147,35 +180,20 @@ def excerpt(text: str, messages: frozenset[str]) -> str:
     Raises:
         CanDatabaseError: When a message is missing or defined twice.
     """
-    kept: list[str] = ['VERSION ""', "NS_ :", "BS_:", "BU_:"]
-    about: list[str] = []
-    new_id: dict[str, str] = {}
-    found: list[str] = []
-    inside = False
-    for statement in _statements(text):
-        if match := _MESSAGE.match(statement):
-            inside = match["name"] in messages
-            if inside:
-                found.append(match["name"])
-                number = int(match["id"])
-                flagged = number | _EXTENDED_FLAG if number > _HIGHEST_STANDARD_ID else number
-                new_id[match["id"]] = str(flagged)
-                kept.append(f"BO_ {flagged} {statement[match.start('name') :]}")
-        elif inside and statement.startswith("SG_ "):
-            kept.append(" " + _BARE_FRACTION.sub("0.", statement))
-        else:
-            inside = False
-            if match := _ABOUT_MESSAGE.match(statement):
-                about.append(statement)
-    if missing := messages - set(found):
+    texts = _message_texts(text)
+    if missing := messages - texts.keys():
         raise CanDatabaseError(f"no message {', '.join(sorted(missing))}. Correct the name or use another database")
-    if twice := {name for name in found if found.count(name) > 1}:
-        raise CanDatabaseError(f"message {', '.join(sorted(twice))} is defined twice. Remove one definition")
-    for statement in about:
-        match = _ABOUT_MESSAGE.match(statement)
-        if match and match["id"] in new_id:
-            kept.append(statement.replace(match["id"], new_id[match["id"]], 1))
-    return "\n".join(kept) + "\n"
+    if twice := [name for name in sorted(messages) if len(texts[name]) > 1]:
+        raise CanDatabaseError(f"message {', '.join(twice)} is defined twice. Remove one definition")
+    lines: list[str] = ['VERSION ""', "NS_ :", "BS_:", "BU_:"]
+    notes: list[str] = []
+    for name in sorted(messages):
+        (message,) = texts[name]
+        number = int(message.number)
+        flagged = str(number | _EXTENDED_FLAG if number > _HIGHEST_STANDARD_ID else number)
+        lines += [f"BO_ {flagged} {message.head}", *(f" {signal}" for signal in message.signals)]
+        notes += [note.replace(message.number, flagged, 1) for note in message.notes]
+    return "\n".join([*lines, *notes]) + "\n"
 
 
 def _id_mask(frame_id: int, by_parameter_group: bool) -> int:
@@ -215,12 +233,11 @@ def parse_messages(text: str, messages: frozenset[str], by_parameter_group: bool
     """
     import cantools
 
-    database = cantools.database.can.Database(strict=False)
     try:
-        database.add_dbc_string(excerpt(text, messages))
+        database: Any = cantools.database.load_string(excerpt(text, messages), "dbc", strict=False)
+    except CanDatabaseError:
+        raise
     except (cantools.Error, ValueError, KeyError) as error:
-        if isinstance(error, CanDatabaseError):
-            raise
         raise CanDatabaseError(f"not a valid CAN database: {error}. Correct the line that it names") from error
     return {
         message.name: MessageLayout(

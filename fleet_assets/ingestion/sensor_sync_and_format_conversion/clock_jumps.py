@@ -72,15 +72,18 @@ def split_at_jumps(pairs: TimePairs, bounds: ClockBounds) -> tuple[tuple[TimePai
     change = np.diff(offset)
     noise = _SCALED_MAD * float(np.median(np.abs(change - np.median(change))))
     allowed = max(bounds.min_jump_s * NS_PER_S, _NOISE_FACTOR * noise)
-    utc_ns, last = pairs.utc_ns, len(pairs) - 1
-    windows = utc_ns[np.minimum(places + _WINDOW - 1, last)] - utc_ns[np.maximum(places - _WINDOW, 0)]
-    drifted = _WILDEST_DRIFT * np.abs(windows)
-    beyond = np.abs(after - before) > allowed + drifted
+    beyond = np.abs(after - before) > allowed + _WILDEST_DRIFT * _compared_ns(pairs, places)
     cuts = [_best_cut(offset, places[group]) for group in _groups(beyond, after - before)]
     bounds_at = [0, *cuts, len(pairs)]
     stretches = tuple(pairs[slice(a, b)] for a, b in zip(bounds_at[:-1], bounds_at[1:], strict=True))
     jumps = tuple(_jump(left, right) for left, right in zip(stretches[:-1], stretches[1:], strict=True))
     return stretches, jumps
+
+
+def _compared_ns(pairs: TimePairs, places: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Time that the pairs beside each place span; a step lengthens it by stamps or by UTC, so the shorter one counts."""
+    first, last = np.maximum(places - _WINDOW, 0), np.minimum(places + _WINDOW, len(pairs)) - 1
+    return np.minimum(*(np.abs(times[last] - times[first]) for times in (pairs.t_ns, pairs.utc_ns)))
 
 
 def _levels(offset: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -143,7 +146,8 @@ def makes_jump(t_ns: NDArray[np.int64], jump: Jump) -> bool | None:
         return None
     if jump.repeated_ns is None:
         gap = _gap_around(t_ns, jump)
-        return None if gap is None or 2 * size < period else gap[1] - gap[0] > period + size / 2
+        silent = min(size, jump.after_ns - jump.before_ns)
+        return None if gap is None or 2 * silent < period else gap[1] - gap[0] > period + silent / 2
     if size < _COUNTABLE_PERIODS * period:
         return None
     first, last = jump.repeated_ns

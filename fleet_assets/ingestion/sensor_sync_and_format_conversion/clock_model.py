@@ -32,6 +32,8 @@ _NORMAL_97_5: Final = 1.959963984540054
 _SCALED_MAD: Final = 1.4826
 _RESOLUTION_NS: Final = 1000.0
 """Pairs are stated to some decimal place; differences below this say nothing."""
+_MIN_PAIRS_WITH_OUTLIERS: Final = 5
+"""Among fewer pairs nobody can tell which one is wild."""
 _MAX_AUTOCORRELATION: Final = 0.95
 _MIN_PAIRS_TO_PREWHITEN: Final = 9
 _MIN_POLYNOMIALS, _MAX_POLYNOMIALS, _POLYNOMIALS_PER_ROOT = 2, 8, 0.6
@@ -183,10 +185,12 @@ def _rounded(number: float) -> float:
 
 def _near_line(pairs: TimePairs, outlier_mads: float) -> NDArray[np.bool_]:
     """Which pairs lie near the line through medians: slope over half the stretch, then level. Breaks down at 25 %."""
+    if len(pairs) < _MIN_PAIRS_WITH_OUTLIERS:
+        return np.ones(len(pairs), dtype=np.bool_)
     x = (pairs.t_ns - pairs.t_ns[0]).astype(np.float64)
     residual = (pairs.offset_ns - pairs.offset_ns[0]).astype(np.float64)
     half = len(pairs) // 2
-    if len(pairs) > MIN_PAIRS_FOR_DRIFT and (x[half:] > x[:-half]).all():
+    if (x[half:] > x[:-half]).all():
         residual -= x * np.median((residual[half:] - residual[:-half]) / (x[half:] - x[:-half]))
     distance = np.abs(residual - np.median(residual))
     near: NDArray[np.bool_] = distance <= max(outlier_mads * _SCALED_MAD * float(np.median(distance)), _RESOLUTION_NS)

@@ -178,7 +178,7 @@ class _Followers:
                 groups[-1].append(fit)
                 continue
             groups.append([fit])
-            starts.append(start_after(t_ns, jump))
+            starts.append(max(start_after(t_ns, jump), starts[-1]))
             steps.append(jump.step_ns)
             if jump.repeated_ns is not None:
                 repeated.append(jump.repeated_ns)

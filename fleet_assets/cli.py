@@ -1,0 +1,31 @@
+"""The `fleet` command. Subcommands live in `commands/`; heavy libraries are imported where they are used."""
+
+import click
+
+from fleet_assets.commands.deliver import depot, ingest, withdraw
+from fleet_assets.commands.demo import demo
+from fleet_assets.commands.drives import drives, replay
+from fleet_assets.commands.gates import check, reconcile
+from fleet_assets.commands.identity import digest, lineage, plan, verify
+from fleet_assets.commands.query import requests, sql
+from fleet_assets.commands.vehicles import vehicle
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fleet-assets")
+def main() -> None:
+    """Runs a vehicle fleet's machine-learning loop.
+
+    Exit codes: 0 done, 1 refused by a gate, 2 wrong use. Every command takes --json and --home.
+    """
+
+
+COMMANDS = (
+    *(demo, ingest, depot, vehicle, drives, replay, withdraw),
+    *(sql, check, plan, digest, verify, reconcile, requests, lineage),
+)
+for command in COMMANDS:
+    main.add_command(command)
+
+if __name__ == "__main__":
+    main()
