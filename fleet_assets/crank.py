@@ -18,6 +18,7 @@ from partitions.keys import to_dagster
 CRANK_TAG: Final = "fleet/crank_pid"
 RUN_KEY_TAG: Final = "dagster/run_key"
 SENSOR_TAG: Final = "dagster/sensor_name"
+PARTITION_TAG: Final = "dagster/partition"
 MAX_TURNS: Final = 200
 _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _UNFINISHED: Final = [
@@ -112,11 +113,11 @@ class Crank:
     def judge(self, partition: tuple[str, ...], checks: Sequence[dg.AssetCheckKey]) -> tuple[GateResult, ...]:
         """Run only these checks on one partition, as a run of its own: a runless result would not count."""
         job = self.defs.resolve_implicit_global_asset_job_def()
-        key = to_dagster(partition) if partition else None
+        # A run of checks alone takes its partition from the tag: it selects no asset to validate a key against.
+        tags = {PARTITION_TAG: str(to_dagster(partition))} if partition else {}
         outcome = job.get_subset(asset_selection=set(), asset_check_selection=set(checks)).execute_in_process(
             instance=self.instance,
-            partition_key=key,
-            tags={CRANK_TAG: str(os.getpid())},
+            tags={CRANK_TAG: str(os.getpid()), **tags},
             run_config=_QUIET,
             raise_on_error=False,
         )

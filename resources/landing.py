@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fleet_assets.policy.documents import canonical_json
+from fleet_assets.provenance.canonical import canonical_json
 from fleet_assets.provenance.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,

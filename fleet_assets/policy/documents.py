@@ -17,8 +17,9 @@ from typing import Any, Final
 
 import yaml
 
+from fleet_assets.provenance.canonical import NotCanonicalError, canonical_json
+
 MAX_DOCUMENT_BYTES: Final = 1_000_000
-MAX_ALIASES: Final = 100
 _SCHEMA_NAME: Final = re.compile(r"^fleet\.([a-z_]+)/v(\d+)$")
 
 
@@ -27,15 +28,14 @@ class InvalidPolicyError(ValueError):
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys and alias bombs."""
+    """SafeLoader that refuses duplicate keys and aliases, and reads an unquoted date as text."""
 
-    aliases = 0
-
+    # Seventy aliases are enough for a document of a few hundred bytes that expands to 10^9 values.
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            self.aliases += 1
-            if self.aliases > MAX_ALIASES:
-                raise InvalidPolicyError(f"more than {MAX_ALIASES} YAML aliases. Write the values out.")
+            event: yaml.AliasEvent = self.peek_event()  # type: ignore[no-untyped-call]
+            place = f"line {event.start_mark.line + 1}"
+            raise InvalidPolicyError(f"{place}: alias *{event.anchor}; aliases are not allowed. Write the value out.")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -50,6 +50,12 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_StrictLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def parse_yaml(text: str | bytes, source: str) -> Mapping[str, Any]:
     """Parse one YAML mapping from an untrusted source.
 
@@ -58,7 +64,8 @@ def parse_yaml(text: str | bytes, source: str) -> Mapping[str, Any]:
         source: Name used in errors.
 
     Raises:
-        InvalidPolicyError: When it is too large, no valid YAML, uses tags or duplicate keys, or is no mapping.
+        InvalidPolicyError: When it is too large, no valid YAML, uses tags, aliases or duplicate keys, holds a value
+            that JSON does not know (NaN would pass every limit), or is no mapping.
     """
     if len(text) > MAX_DOCUMENT_BYTES:
         raise InvalidPolicyError(f"{source}: {len(text)} bytes, limit {MAX_DOCUMENT_BYTES}. Split the document.")
@@ -70,17 +77,26 @@ def parse_yaml(text: str | bytes, source: str) -> Mapping[str, Any]:
         raise InvalidPolicyError(f"{source}: not valid YAML: {error}. Fix the line that it names.") from error
     if not isinstance(document, dict):
         raise InvalidPolicyError(f"{source}: holds {type(document).__name__}, expected a mapping of keys to values.")
+    try:
+        canonical_json(document)
+    except (NotCanonicalError, RecursionError) as error:
+        raise InvalidPolicyError(f"{source}: {error}") from error
     return document
-
-
-def canonical_json(value: Any) -> bytes:
-    """The one byte form of a JSON value: sorted keys, no spaces, UTF-8, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def digest_of(value: Any) -> str:
     """SHA-256 (hex) over the canonical JSON of a value."""
     return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def _whole_pattern(validator: Any, pattern: str, instance: object, schema: object) -> Iterator[Exception]:
+    """JSON Schema's `pattern` with its `$` as ECMA 262 has it: the very end, not the place before a last newline."""
+    del validator, schema
+    import jsonschema
+
+    ecma = re.sub(r"(?<!\\)\$$", r"\\Z", pattern)
+    if isinstance(instance, str) and not re.search(ecma, instance):
+        yield jsonschema.ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
 def validate(document: Mapping[str, Any], schema: Mapping[str, Any], source: str) -> None:
@@ -91,7 +107,8 @@ def validate(document: Mapping[str, Any], schema: Mapping[str, Any], source: str
     """
     import jsonschema
 
-    validator = jsonschema.Draft202012Validator(schema)
+    strict = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": _whole_pattern})
+    validator = strict(schema)
     errors = sorted(validator.iter_errors(document), key=lambda error: list(map(str, error.absolute_path)))
     if errors:
         lines = [

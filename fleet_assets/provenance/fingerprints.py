@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 
-from fleet_assets.policy.documents import Policies, canonical_json
+from fleet_assets.policy.documents import Policies
+from fleet_assets.provenance.canonical import canonical_json
 from fleet_assets.provenance.ledger import FINGERPRINT_LENGTH
 
 

@@ -8,11 +8,14 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from fleet_assets.policy.documents import InvalidPolicyError, canonical_json, digest_of, load_schema, validate
+from fleet_assets.policy.documents import InvalidPolicyError, digest_of, load_schema, validate
+from fleet_assets.provenance.canonical import canonical_json
 from fleet_assets.provenance.digests import merkle_root
 
 MANIFEST_NAME: Final = "manifest.json"
 MAX_MANIFEST_BYTES: Final = 64 << 20
+MAX_NAME_BYTES: Final = 255
+"""Longest file or folder name that file systems take."""
 
 
 class RefusedUploadError(ValueError):
@@ -99,13 +102,23 @@ def drive_id_of(vehicle_id: str, files: Sequence[ManifestFile]) -> str:
     return hashlib.sha256(canonical_json([vehicle_id, content])).hexdigest()[:16]
 
 
-def _check_path(path: str, drive_id: str) -> None:
+def check_path(path: str, drive_id: str | None = None) -> None:
+    """Refuse a path that is not a plain relative one, or that no file system could hold.
+
+    Raises:
+        RefusedUploadError: With the rule `path_traversal`.
+    """
     pure = PurePosixPath(path)
     hostile = pure.is_absolute() or ".." in pure.parts or "\\" in path or "\x00" in path or str(pure) != path
-    if hostile or path == MANIFEST_NAME or any(part.startswith(".partial-") for part in pure.parts):
+    # Half of a surrogate pair is a character to JSON but to no file system and no table.
+    unstorable = any(len(part.encode(errors="replace")) > MAX_NAME_BYTES for part in pure.parts) or any(
+        "\ud800" <= character <= "\udfff" for character in path
+    )
+    reserved = path == MANIFEST_NAME or any(part.startswith(".partial-") for part in pure.parts)
+    if hostile or unstorable or reserved:
         raise RefusedUploadError(
             "path_traversal",
-            repr(path),
+            ascii(path)[:500],
             "plain relative paths inside the upload folder",
             "Write the manifest again with the file's name inside the folder.",
             drive_id,
@@ -127,7 +140,7 @@ def make_manifest(document: Mapping[str, Any]) -> Manifest:
         raise RefusedUploadError("manifest_schema", str(error)[:500], "fleet.manifest/v1", remedy, stated) from error
     files = tuple(ManifestFile(entry["path"], entry["bytes"], entry["sha256"]) for entry in document["files"])
     for file in files:
-        _check_path(file.path, str(stated))
+        check_path(file.path, stated)
     paths = [file.path for file in files]
     if len(set(paths)) != len(paths):
         twice = sorted({path for path in paths if paths.count(path) > 1})
@@ -150,6 +163,19 @@ def make_manifest(document: Mapping[str, Any]) -> Manifest:
     )
 
 
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Two readers of a document must not see two different ones."""
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        twice = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
+        raise ValueError(f"key {twice!r} twice in one object")
+    return document
+
+
+def _no_fraction(text: str) -> int:
+    raise ValueError(f"number {text}; all numbers of a manifest are integers, written without point or exponent")
+
+
 def parse_manifest(payload: bytes) -> Manifest:
     """Parse the bytes of a manifest.
 
@@ -160,7 +186,9 @@ def parse_manifest(payload: bytes) -> Manifest:
     if len(payload) > MAX_MANIFEST_BYTES:
         raise RefusedUploadError("manifest_size", f"{len(payload)} bytes", f"{MAX_MANIFEST_BYTES} bytes", remedy)
     try:
-        document = json.loads(payload)
+        document = json.loads(
+            payload, object_pairs_hook=_unique_keys, parse_float=_no_fraction, parse_constant=_no_fraction
+        )
     except (ValueError, RecursionError) as error:
         raise RefusedUploadError("manifest_json", f"{error}"[:200], "one JSON object", remedy) from error
     if not isinstance(document, dict):

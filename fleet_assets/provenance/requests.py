@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fleet_assets.policy.documents import canonical_json, digest_of
+from fleet_assets.policy.documents import digest_of
+from fleet_assets.provenance.canonical import canonical_json
 
 CAUSE_PREFIX: Final = "request:"
 

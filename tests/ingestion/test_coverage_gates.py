@@ -306,6 +306,16 @@ ROAD = (
 )
 
 
+def test_a_drive_of_an_unknown_vehicle_is_inconclusive_and_says_what_to_do():
+    table = models(("drive-1", "gnss", 1.0, 1.0, 1.0))
+    for verdict in (
+        covered(silver(FULL), "drive-1", specs={}),
+        skew_verdict(table, drives("drive-1"), {}, SYNC, policy_digest=DIGEST),
+    ):
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+        assert any("'small_car'" in sentence and "policies" in sentence for sentence in verdict.missing)
+
+
 def test_verdicts_depend_on_the_evidence_and_nothing_else():
     one, two = (covered(silver({**FULL, REQUIRED[0]: count}), "drive-1") for count in (900, 901))
     assert one.evidence_digest != two.evidence_digest

@@ -177,7 +177,8 @@ class Comma2k19Recording:
         try:
             part = _assemble(channel, str(folder), opened, names)
         except UnreadableRecordingError as error:
-            failed.append(error)
+            if error.path not in [failure.path for failure in failed]:
+                failed.append(error)
             part = None
         stated = max((file.stated_rows for file in opened.values()), default=None)
         # A channel without its times is lost whole; without one of several value columns it goes on.

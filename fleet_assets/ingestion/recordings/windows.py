@@ -41,7 +41,8 @@ def _joined(parts: Sequence[_Rows]) -> _Rows:
     if len(parts) == 1:
         return parts[0]
     columns = {}
-    for name in parts[0][1]:
+    # Files of one drive may differ in their fields; what only some have cannot be one column.
+    for name in [name for name in parts[0][1] if all(name in part[1] for part in parts)]:
         arrays = [part[1][name] for part in parts]
         if arrays[0].ndim > 1:
             widest = max(array.shape[1] for array in arrays)

@@ -28,6 +28,11 @@ def _summarised(verdicts: Mapping[str, Verdict], figures: Mapping[str, Figure], 
     return replace(joint, figures={"drives": len(verdicts), **figures, **told}, policy_digest=policy_digest)
 
 
+def _without_spec(name: str, policy_digest: str) -> Verdict:
+    missing = (f"vehicle spec {name!r} or a CAN database that it names; put it among the policies to judge the drive",)
+    return Verdict(Outcome.INCONCLUSIVE, {}, evidence_digest({"vehicle_spec": name}), policy_digest, missing)
+
+
 def required_signals(spec: VehicleSpec, canonical: CanonicalSignals) -> tuple[str, ...]:
     """Signals on the grid that the required sensors of a vehicle give, sorted."""
     return tuple(
@@ -60,7 +65,7 @@ def coverage_verdict(
     Args:
         signals: Rows of `silver.signals` of one partition.
         drives: Rows of `bronze.drives` of the drives that are not held back.
-        specs: Vehicle spec by name.
+        specs: Vehicle spec by name; a drive whose spec is not among them is inconclusive.
         canonical: Canonical signals.
         policy: The document `sync`.
         policy_digest: Its digest.
@@ -72,8 +77,12 @@ def coverage_verdict(
     counts = _present(signals, canonical)
     verdicts, worst = {}, (2.0, "", "")
     for drive in drives.select(["drive_id", "vehicle_spec"]).to_pylist():
-        name, present = drive["drive_id"], counts.get(drive["drive_id"], {})
-        shares = _shares(present, required_signals(specs[drive["vehicle_spec"]], canonical))
+        name, spec = drive["drive_id"], specs.get(drive["vehicle_spec"])
+        if spec is None:
+            verdicts[name] = _without_spec(drive["vehicle_spec"], policy_digest)
+            continue
+        present = counts.get(name, {})
+        shares = _shares(present, required_signals(spec, canonical))
         verdicts[name] = _drive_coverage(shares, present.get("t_ns", 0), limit, policy_digest)
         worst = min([worst, *((share, name, signal) for signal, share in shares.items())])
     seconds = sum(counts.get(name, {}).get("t_ns", 0) for name in verdicts) * canonical.grid_ms / 1000
@@ -128,7 +137,7 @@ def skew_verdict(
     Args:
         clock_models: Rows of `silver.clock_models` of one partition.
         drives: Rows of `bronze.drives` of the drives that are not held back.
-        specs: Vehicle spec by name.
+        specs: Vehicle spec by name; a drive whose spec is not among them is inconclusive.
         policy: The document `sync`.
         policy_digest: Its digest.
 
@@ -142,13 +151,17 @@ def skew_verdict(
         rows.setdefault(row["drive_id"], []).append(row)
     verdicts, measured, worst = {}, 0, (-1.0, "", "")
     for drive in drives.select(["drive_id", "vehicle_spec"]).to_pylist():
-        name, models = drive["drive_id"], rows.get(drive["drive_id"], [])
+        name, spec = drive["drive_id"], specs.get(drive["vehicle_spec"])
+        if spec is None:
+            verdicts[name] = _without_spec(drive["vehicle_spec"], policy_digest)
+            continue
+        models = rows.get(name, [])
         lags = {row["sensor"]: (row["skew_ns"], row["skew_se_ns"] * z) for row in models if row["skew_ns"] is not None}
         if lags:
             measured += 1
             bounds, settles = lags, True
         else:
-            bounds, settles = _stated(models, specs[drive["vehicle_spec"]], z), False
+            bounds, settles = _stated(models, spec, z), False
         verdicts[name] = _drive_skew(bounds, settles, limits["max_skew_ms"], policy_digest)
         worst = max([worst, *((abs(lag) / NS_PER_MS, name, sensor) for sensor, (lag, _) in bounds.items())])
     figures: dict[str, Figure] = {"measured": measured, "max_skew_ms": limits["max_skew_ms"]}
