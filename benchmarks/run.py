@@ -1,0 +1,135 @@
+"""All benchmarks, printed as ratios: `make bench`, or `python -m benchmarks.run NAME …`."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import ROOT, in_subprocess, report, spent
+
+REAL_DATA = ROOT.parent / "shared" / "data"
+RECORDINGS = {
+    "comma2k19_rav4": REAL_DATA / "comma2k19_example" / "sample",
+    "css_canedge": REAL_DATA / "css_canedge_mf4" / "sample" / "3BA199E2_trip164_morning",
+}
+COPY_BYTES = 400 << 20
+DRIVES = (10, 200)
+
+
+def copy_and_hash(folder: Path) -> None:
+    """Ingest's one pass (copy + SHA-256 + fsync) against `cp` followed by `sha256sum`, same file, same disk."""
+    from fleet_assets.provenance.digests import file_sha256
+    from fleet_assets.provenance.objects import ObjectRef
+    from resources.objects import LocalObjects
+
+    source = folder / "recording"
+    with source.open("wb") as stream:
+        for _ in range(COPY_BYTES >> 20):
+            stream.write(os.urandom(1 << 20))
+    expected = ObjectRef(file_sha256(source), source.stat().st_size)
+
+    def ours(root: str) -> None:
+        LocalObjects(str(folder / root), ("raw",)).put(source, "raw", expected)
+
+    def peer(target: str) -> None:
+        subprocess.run(["cp", source, folder / target], check=True)
+        subprocess.run(["sync", folder / target], check=True)
+        subprocess.run(["sha256sum", folder / target], check=True, stdout=subprocess.DEVNULL)
+
+    rows = []
+    for attempt in range(3):
+        (_, own), (_, other) = spent(lambda n=attempt: ours(f"o{n}")), spent(lambda n=attempt: peer(f"p{n}"))
+        rows.append(
+            {
+                "attempt": attempt,
+                "ours_wall_s": own.wall_s,
+                "cp_sha256sum_wall_s": other.wall_s,
+                "speed_ratio_wall": other.wall_s / own.wall_s,
+                "speed_ratio_cpu": other.cpu_s / own.cpu_s,
+            }
+        )
+    report("copy + hash: speed against cp, sync and sha256sum (1 = as fast; at least 0.8)", rows)
+
+
+def landing_to_silver(folder: Path) -> None:
+    """CPU from landing to silver against only decoding every message with the libraries."""
+    _, start = in_subprocess("benchmarks.worker", "nothing")
+    rows: list[dict[str, Any]] = []
+    for spec, recording in RECORDINGS.items():
+        if not recording.exists():
+            print(f"left out {spec}: no recording at {recording}")
+            continue
+        bare, _ = in_subprocess("benchmarks.worker", "library_decode", str(recording), spec)
+        landed, cost = in_subprocess("benchmarks.worker", "land", str(folder / spec), str(recording), spec)
+        first, second = landed["first"], landed["second"]
+        rows += [
+            {"recording": spec, "row": "decode every message, libraries only", "cpu_s": bare["cpu_s"]},
+            {"recording": spec, "row": "landing → silver, engine (warm)", "cpu_s": second["worker_cpu_s"]},
+            {"recording": spec, "row": "process start: interpreter and imports", "cpu_s": start.cpu_s},
+            {
+                "recording": spec,
+                "row": "worker start: imports and DBC parsing, once per worker",
+                "cpu_s": first["worker_cpu_s"] - second["worker_cpu_s"],
+            },
+            {
+                "recording": spec,
+                "row": f"Dagster: {second['runs']} runs, ticks, gates, plots",
+                "cpu_s": second["main_cpu_s"],
+            },
+            {"recording": spec, "row": "whole process tree, both passes", "cpu_s": cost.cpu_s},
+            {
+                "recording": spec,
+                "row": "RATIO engine / libraries (at most 1.5)",
+                "cpu_s": second["worker_cpu_s"] / bare["cpu_s"],
+            },
+            {
+                "recording": spec,
+                "row": "SHARE of orchestration in the second pass",
+                "cpu_s": second["main_cpu_s"] / (second["main_cpu_s"] + second["worker_cpu_s"]),
+            },
+        ]
+    if rows:
+        report("landing → silver", rows)
+
+
+def flat_cost(folder: Path) -> None:
+    """CPU per drive from 10 to 200 drives: flat within 20 %."""
+    rows = []
+    for count in DRIVES:
+        done, cost = in_subprocess("benchmarks.worker", "many", str(folder / str(count)), str(count))
+        rows.append(
+            {
+                "drives": count,
+                "runs": done["runs"],
+                "engine_cpu_s_per_drive": done["worker_cpu_s"] / count,
+                "main_cpu_s_per_drive": done["main_cpu_s"] / count,
+                "tree_cpu_s": cost.cpu_s,
+                "wall_s": cost.wall_s,
+                "all_ok": done["ok"],
+            }
+        )
+    small, large = rows
+    report("cost per drive", rows)
+    ratio = large["engine_cpu_s_per_drive"] / small["engine_cpu_s_per_drive"]
+    print(f"  engine CPU per drive, {DRIVES[1]} against {DRIVES[0]} drives: {ratio:.2f} (0.8 to 1.2 is flat)")
+    share = large["main_cpu_s_per_drive"] / (large["main_cpu_s_per_drive"] + large["engine_cpu_s_per_drive"])
+    print(f"  orchestration share at {DRIVES[1]} drives: {share:.2f}")
+
+
+BENCHMARKS: dict[str, Callable[[Path], None]] = {
+    function.__name__: function for function in (copy_and_hash, landing_to_silver, flat_cost)
+}
+
+
+def main(names: list[str]) -> None:
+    """Run the named benchmarks, or all."""
+    for name in names or list(BENCHMARKS):
+        with tempfile.TemporaryDirectory(prefix="fleet-bench-") as folder:
+            BENCHMARKS[name](Path(folder))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,134 @@
+"""Jobs that the benchmarks measure in a process of their own: `python -m benchmarks.worker JOB ARGUMENTS`."""
+
+import json
+import sys
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+COMMA_SPEC = "comma2k19_rav4"
+
+
+def nothing() -> dict[str, Any]:
+    """Only start, with the imports that the platform makes."""
+    import fleet_assets.build  # noqa: F401
+    import resources.iceberg  # noqa: F401
+
+    return {}
+
+
+def library_decode(recording: str, spec: str) -> dict[str, Any]:
+    """Decode every message of the buses that the spec uses with the libraries alone, frame by frame."""
+    import cantools
+
+    from fleet_assets.ingestion.recordings.dbc import dbc_folders
+    from fleet_assets.ingestion.recordings.discover import discover
+    from fleet_assets.ingestion.recordings.open import open_recording
+    from fleet_assets.ingestion.vehicle import vehicle_of
+    from fleet_assets.policy.documents import load_policies
+
+    root = Path(recording)
+    vehicle = vehicle_of(load_policies(), spec, dbc_folders(root))
+    databases = {name: cantools.database.load_string(dbc.text, strict=False) for name, dbc in vehicle.dbcs.items()}
+    by_bus = {sensor.bus: databases[sensor.dbc] for sensor in vehicle.spec.sensors.values() if sensor.dbc}
+    known = {bus: {message.frame_id for message in database.messages} for bus, database in by_bus.items()}
+    opened = open_recording(discover(root)[0][0].files)
+    messages: Counter[str] = Counter()
+    start = time.process_time()
+    for batch in opened.batches():
+        messages["all"] += len(batch)
+        if "can_id" not in batch.columns:
+            continue
+        columns = (batch.columns[name].tolist() for name in ("bus", "can_id", "length"))
+        for bus, can_id, length, data in zip(*columns, batch.columns["data"], strict=True):
+            key = bus if bus in by_bus else None
+            if key in known and can_id in known[key]:
+                payload = data[:length].tobytes()
+                by_bus[key].decode_message(can_id, payload, decode_choices=False, allow_truncated=True)
+                messages["decoded"] += 1
+    return {**messages, "cpu_s": time.process_time() - start}
+
+
+def vector_decode(recording: str, spec: str) -> dict[str, Any]:
+    """Decode with this project's own vectorised decoder, nothing else: the stricter yardstick."""
+    from fleet_assets.ingestion.recordings.dbc import dbc_folders
+    from fleet_assets.ingestion.recordings.discover import discover
+    from fleet_assets.ingestion.recordings.open import open_recording
+    from fleet_assets.ingestion.sensor_sync_and_format_conversion.decode import decode_drive
+    from fleet_assets.ingestion.vehicle import vehicle_of
+    from fleet_assets.policy.documents import load_policies
+
+    root = Path(recording)
+    vehicle = vehicle_of(load_policies(), spec, dbc_folders(root))
+    opened = open_recording(discover(root)[0][0].files)
+    keys = {"drive_id": "x", "day": "2020-01-01", "depot": "x"}
+    start = time.process_time()
+    samples, _ = decode_drive(
+        opened, vehicle.spec, vehicle.canonical, vehicle.dbcs, clock_offset_ns=0, drive_columns=keys
+    )
+    return {"samples": samples.num_rows, "cpu_s": time.process_time() - start}
+
+
+def land(home: str, recording: str, spec: str) -> dict[str, Any]:
+    """Landing to silver for one recording, twice: the first pass starts workers and imports, the second is measured."""
+    from fleet_assets.ingestion.recordings.dbc import dbc_folders
+    from tests.harness import TestFleet
+
+    fleet = TestFleet(Path(home), first_day="2018-01-01")
+    root = Path(recording)
+    fleet.upload(root, spec=spec, dbc_folders=dbc_folders(root), vehicle_id="first", depot="north")
+    first = _turn(fleet)
+    fleet.upload(root, spec=spec, dbc_folders=dbc_folders(root), vehicle_id="second", depot="south")
+    return {"first": first, "second": _turn(fleet)}
+
+
+FIRST_OUTPUTS = (
+    "bronze/drive_files",
+    "bronze/sensor_streams",
+    "bronze/integrity_findings",
+    "bronze/quarantine",
+    "silver/clips",
+    "ops/daily_coverage",
+)
+"""One output of each operator: all outputs of an operator report the same CPU seconds."""
+
+
+def _turn(fleet: Any) -> dict[str, Any]:
+    start = time.process_time()
+    runs = fleet.turn()
+    main_cpu_s = time.process_time() - start
+    by_operator = {name: sum(run.worker_cpu_s.get(name, 0.0) for run in runs) for name in FIRST_OUTPUTS}
+    return {
+        "runs": len(runs),
+        "main_cpu_s": main_cpu_s,
+        "worker_cpu_s": sum(by_operator.values()),
+        "by_operator": by_operator,
+        "ok": all(run.success for run in runs),
+    }
+
+
+def many(home: str, count: str) -> dict[str, Any]:
+    """Landing to silver for many short synthetic drives over five days and two depots."""
+    from tests.harness import TestFleet
+
+    folder = Path(home)
+    fleet = TestFleet(folder / "home")
+    fleet.upload_synthetic(folder / "warm", "2024-05-06T00:00:00", seed=9999, seconds=12.0)
+    _turn(fleet)
+    for index in range(int(count)):
+        day, depot = index % 5 + 1, ("north", "south")[index % 2]
+        start = f"2024-05-{day:02d}T{index // 60 % 24:02d}:{index % 60:02d}:00"
+        fleet.upload_synthetic(folder / f"drive{index}", start, seed=index, seconds=12.0, depot=depot)
+    return _turn(fleet)
+
+
+JOBS: dict[str, Callable[..., dict[str, Any]]] = {
+    function.__name__: function for function in (nothing, library_decode, vector_decode, land, many)
+}
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    print(json.dumps(JOBS[sys.argv[1]](*sys.argv[2:])))
