@@ -5,7 +5,7 @@ areas' domain modules.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
@@ -29,12 +29,14 @@ class Gate:
         name: Name of the check.
         description: What must hold, as a person reads it.
         judge: The pure judgement.
+        policy: Policy document → top-level keys that it reads; a changed one has partitions judged again.
     """
 
     table: Table
     name: str
     description: str
     judge: Judge
+    policy: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def key(self) -> dg.AssetCheckKey:

@@ -1,6 +1,7 @@
 """Gates of the ingestion area: nothing vanishes, quarantine within policy, skew and coverage within bounds."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,12 +22,17 @@ from fleet_assets.ingestion.steps import (
 from fleet_assets.ingestion.vehicle import Vehicle
 from fleet_assets.policy.canonical import parse_canonical_signals
 from fleet_assets.policy.vehicles import VehicleSpec
+from fleet_assets.provenance.fingerprints import gate_policy_digest
 from fleet_assets.provenance.ledger import Partition
 from fleet_assets.provenance.restate import Step
 from fleet_assets.tables import Table
 from fleet_assets.tables.bronze import DRIVES, INTEGRITY_FINDINGS, QUARANTINE, SENSOR_SAMPLES
 from fleet_assets.tables.silver import CLOCK_MODELS
 from resources.platform import Fleet
+
+SHARE_POLICY: Final = {"gates": ("quarantined_share",)}
+COVERAGE_POLICY: Final = {"sync": ("coverage",)}
+SKEW_POLICY: Final = {"sync": ("skew",)}
 
 
 def _units(fleet: Fleet, table: Table, partition: Partition) -> set[str]:
@@ -73,7 +79,7 @@ def judge_quarantined_share(fleet: Fleet, partition: Partition) -> Verdict:
         len(waiting),
         max_share=policy["max_share"],
         confidence=policy["confidence"],
-        policy_digest=fleet.policies.digest("gates", "quarantined_share"),
+        policy_digest=gate_policy_digest(SHARE_POLICY, fleet.policies),
     )
 
 
@@ -117,7 +123,7 @@ def judge_skew(fleet: Fleet, partition: Partition) -> Verdict:
         drives,
         _specs(fleet, set(drives["vehicle_spec"].to_pylist())),
         fleet.policies["sync"],
-        policy_digest=fleet.policies.digest("sync"),
+        policy_digest=gate_policy_digest(SKEW_POLICY, fleet.policies),
     )
 
 
@@ -131,7 +137,7 @@ def judge_coverage(fleet: Fleet, partition: Partition) -> Verdict:
         _specs(fleet, set(drives["vehicle_spec"].to_pylist())),
         canonical,
         fleet.policies["sync"],
-        policy_digest=fleet.policies.digest("sync"),
+        policy_digest=gate_policy_digest(COVERAGE_POLICY, fleet.policies),
     )
 
 
@@ -142,8 +148,14 @@ def ingestion_gates(signals: Table) -> list[Gate]:
         _judge_step(DECODE_STEP, SENSOR_SAMPLES),
         _judge_step(FIND_STEP, INTEGRITY_FINDINGS),
         _judge_step(HOLD_BACK_STEP, QUARANTINE),
-        Gate(QUARANTINE, "quarantined_share", "Not too many drives are quarantined.", judge_quarantined_share),
+        Gate(
+            QUARANTINE,
+            "quarantined_share",
+            "Not too many drives are quarantined.",
+            judge_quarantined_share,
+            SHARE_POLICY,
+        ),
         Gate(signals, "conservation", "Landed drives = drives with signals + quarantined drives.", judge_silver),
-        Gate(signals, "coverage", "Required signals cover enough of the grid.", judge_coverage),
-        Gate(CLOCK_MODELS, "skew", "Sensors that measure the same agree in time.", judge_skew),
+        Gate(signals, "coverage", "Required signals cover enough of the grid.", judge_coverage, COVERAGE_POLICY),
+        Gate(CLOCK_MODELS, "skew", "Sensors that measure the same agree in time.", judge_skew, SKEW_POLICY),
     ]

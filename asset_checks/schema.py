@@ -20,6 +20,8 @@ def _column_breaches(column: Column, values: pa.ChunkedArray) -> Iterator[str]:
     if not column.nullable and values.null_count:
         yield f"{column.name}: {values.null_count} nulls in a required column"
     if column.minimum is not None or column.maximum is not None:
+        if pa.types.is_floating(values.type) and (strange := pc.sum(pc.is_nan(values)).as_py()):
+            yield f"{column.name}: {strange} values that are not a number in a bounded column"
         bounds = pc.min_max(values)
         low, high = bounds["min"].as_py(), bounds["max"].as_py()
         if column.minimum is not None and low is not None and low < column.minimum:
@@ -59,7 +61,8 @@ def judge_schema(table: Table, data: pa.Table) -> Verdict:
     if breaches:
         figures["first_breaches"] = "; ".join(breaches[:5])
     outcome = Outcome.FAIL if breaches else Outcome.PASS
-    policy = digest_of([[column.name, column.type, column.minimum, column.maximum] for column in table.columns])
+    limits = [[c.name, c.type, c.nullable, c.minimum, c.maximum, c.values] for c in table.columns]
+    policy = digest_of([limits, table.unique])
     return Verdict(outcome, figures, evidence_digest([table.name, data.num_rows, breaches]), policy)
 
 

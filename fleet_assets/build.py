@@ -22,6 +22,7 @@ from sensors.automation import area_automation
 from sensors.conditions import GATED, GATED_ROLLUP, WITH_ITS_ASSET
 from sensors.landing import landing_sensors
 from sensors.restatement import sweep_sensor
+from sensors.verdicts import Guard
 
 REQUEST_BOOK = dg.AssetSpec(
     dg.AssetKey(list(REQUESTS.key)),
@@ -73,7 +74,11 @@ def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, A
         *roll_up_assets(day, tables["silver.signals"], _ignoring(GATED_ROLLUP, _SETTLED_WITH_SIGNALS)),
     ]
     by_size = {0: None, 1: day, 2: day_depot}
-    gates = [gate_check(gate, by_size[len(gate.table.partition_by)], WITH_ITS_ASSET) for gate in all_gates(tables)]
+    named = all_gates(tables)
+    guarded: dict[str, list[Guard]] = {}
+    for gate in named:
+        guarded.setdefault(gate.table.name, []).append(Guard(gate.key, gate.policy))
+    gates = [gate_check(gate, by_size[len(gate.table.partition_by)], WITH_ITS_ASSET) for gate in named]
     conditional = [key for asset in assets for key in asset.keys if asset.automation_conditions_by_key.get(key)]
     bulk = [dg.AssetKey(list(t.key)) for t in tables.values() if t.kind is TableKind.BULK]
     bulk.append(dg.AssetKey(["bronze", "ingestion_log"]))
@@ -82,7 +87,7 @@ def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, A
         assets=[*assets, REQUEST_BOOK],
         asset_checks=gates,
         sensors=[
-            *landing_sensors(automation["landing_interval_s"]),
+            *landing_sensors(automation["landing_interval_s"], guarded),
             area_automation("ingestion", conditional),
             sweep_sensor(
                 "restatement_sweep",
@@ -91,6 +96,7 @@ def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, A
                 partition_size=2,
                 interval_s=automation["sweep_interval_s"],
                 description="Asks the ledger which partitions are stale and requests exactly those.",
+                gates=guarded,
             ),
             sweep_sensor(
                 "roll_up_sweep",
@@ -99,6 +105,7 @@ def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, A
                 partition_size=1,
                 interval_s=automation["sweep_interval_s"],
                 description="Asks the ledger which daily roll-ups are stale and requests exactly those.",
+                gates=guarded,
             ),
         ],
         resources=resources,

@@ -3,30 +3,22 @@
 It executes what the definitions already say, on the same instance that the UI opens. It decides nothing itself.
 """
 
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
 
 from partitions.keys import to_dagster
+from resources.processes import PROCESS_TAG, close_lost_runs, process_identity
 
-CRANK_TAG: Final = "fleet/crank_pid"
 RUN_KEY_TAG: Final = "dagster/run_key"
 SENSOR_TAG: Final = "dagster/sensor_name"
 PARTITION_TAG: Final = "dagster/partition"
 MAX_TURNS: Final = 200
 _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-_UNFINISHED: Final = [
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +85,7 @@ class Crank:
         Raises:
             RuntimeError: When it does not come to rest, naming what keeps asking.
         """
-        self.adopt_orphans()
+        close_lost_runs(self.instance)
         if self._cursor is None:
             list(self._automation())  # the first tick only learns what is there; changes count from then on
         results: list[RunResult] = []
@@ -117,25 +109,13 @@ class Crank:
         tags = {PARTITION_TAG: str(to_dagster(partition))} if partition else {}
         outcome = job.get_subset(asset_selection=set(), asset_check_selection=set(checks)).execute_in_process(
             instance=self.instance,
-            tags={CRANK_TAG: str(os.getpid()), **tags},
+            tags={PROCESS_TAG: str(process_identity()), **tags},
             run_config=_QUIET,
             raise_on_error=False,
         )
         if (error := _error(outcome)) is not None:
             raise RuntimeError(f"a check crashed on {'|'.join(partition)}: {error}")
         return tuple(_gates(outcome, "|".join(partition)))
-
-    def adopt_orphans(self) -> int:
-        """Close runs whose process is gone, so that they neither block nor mislead. Returns how many."""
-        closed = 0
-        for record in self.instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED)):
-            owner = record.dagster_run.tags.get(CRANK_TAG)
-            if owner and owner != str(os.getpid()) and not Path(f"/proc/{owner}").exists():
-                self.instance.report_run_failed(
-                    record.dagster_run, f"Process {owner} that ran it is gone; the next turn picks the work up."
-                )
-                closed += 1
-        return closed
 
     def _tick(self, names: Sequence[str]) -> Iterator[tuple[str, dg.RunRequest]]:
         for name in names:
@@ -168,7 +148,7 @@ class Crank:
 
     def _run(self, source: str, request: dg.RunRequest) -> RunResult:
         wall, cpu = time.perf_counter(), time.process_time()
-        tags = {**request.tags, CRANK_TAG: str(os.getpid()), SENSOR_TAG: source}
+        tags = {**request.tags, PROCESS_TAG: str(process_identity()), SENSOR_TAG: source}
         if request.run_key:
             tags[RUN_KEY_TAG] = request.run_key
         keys = list(request.asset_selection or ())

@@ -18,6 +18,8 @@ _INSTANCE_CONFIG: Final = """\
 # Dagster instance of this fleet; lies beside the lake, so that deleting FLEET_HOME makes everything new again.
 telemetry:
   enabled: false
+nux:
+  enabled: false
 run_monitoring:
   enabled: true
   free_slots_after_run_end_seconds: 300

@@ -136,7 +136,8 @@ class IcebergLake:
     ) -> None:
         """In one transaction add files, drop every other file of the same units, and drop the removed files.
 
-        A log table only ever adds. A file that is already live is left as it is, so a repeated commit changes nothing.
+        A log table only ever adds, and each unit once. A file that is already live is left as it is, so a repeated
+        commit changes nothing.
 
         Raises:
             LakeConflictError: When other writers win every attempt.
@@ -160,14 +161,16 @@ class IcebergLake:
     ) -> None:
         loaded = self._ensure(table)
         live = {entry.path: (entry, data_file) for entry, data_file in self._files(loaded)}
-        replaced = {entry.unit for entry in added} if table.kind is not TableKind.LOG else set()
+        is_log = table.kind is TableKind.LOG
+        replaced = set() if is_log else {entry.unit for entry in added}
+        told = {entry.unit for entry, _ in live.values()} if is_log else set()
         wanted, unwanted = {entry.path for entry in added}, {entry.path for entry in removed}
         drop = [
             file
             for path, (entry, file) in live.items()
             if path in unwanted or (entry.unit in replaced and path not in wanted)
         ]
-        new = [entry for entry in added if entry.path not in live]
+        new = [entry for entry in added if entry.path not in live and entry.unit not in told]
         if not drop and not new:
             return
         properties = {f"fleet.{name}": value for name, value in cost.items()}

@@ -44,6 +44,10 @@ class LocalLanding:
 
     @staticmethod
     def _upload(folder: Path) -> Upload:
+        if not _is_text(folder.name):
+            remedy = "Rename the folder with UTF-8 characters only."
+            refusal = RefusedUploadError("upload_name", ascii(folder.name), "a folder name in UTF-8", remedy)
+            return Upload(ascii(folder.name), None, refusal)
         path = folder / MANIFEST_NAME
         stat = path.stat()
         key = (str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
@@ -128,6 +132,11 @@ class LocalLanding:
             owner = folder.name.removeprefix(INCOMING_PREFIX).split("-", 1)[0]
             if not Path(f"/proc/{owner}").exists():
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file name can be written into a table; bytes that are no UTF-8 come as halves of surrogate pairs."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 _uploads: dict[tuple[str, int, int, int], Upload] = {}

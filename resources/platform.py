@@ -22,6 +22,7 @@ from resources.home import FleetHome, open_home
 from resources.iceberg import IcebergLake, open_lake
 from resources.landing import LocalLanding
 from resources.objects import LocalObjects
+from resources.processes import PROCESS_TAG, process_identity
 from resources.requests import RequestBook
 from resources.s3 import S3Landing, S3Objects
 
@@ -160,9 +161,16 @@ class Fleet(dg.ConfigurableResource[None]):
         return len(staged)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Begin every run with what is on disk now."""
-        del context
+        """Begin every run with what is on disk now, and say which process executes it.
+
+        Remote profiles leave the latter to their launcher, which watches its workers.
+        """
         self.forget()
+        identity = process_identity()
+        run, instance = context.run, context.instance
+        if run is None or instance is None or self.catalog or run.tags.get(PROCESS_TAG) == identity:
+            return
+        instance.add_run_tags(run.run_id, {PROCESS_TAG: str(identity)})
 
     def forget(self) -> None:
         """Forget what was read: policies and settings may have changed since."""

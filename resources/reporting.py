@@ -2,15 +2,22 @@
 
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
 
 import dagster as dg
 
 from fleet_assets.provenance.fingerprints import Operator
 from fleet_assets.provenance.restate import Report
-from fleet_assets.tables import Table
+from fleet_assets.tables import Table, TableKind
 
 Preview = Callable[[], bytes | None]
 """Draws a PNG of the partition; None where there is nothing to draw."""
+
+_FILES: Final[Mapping[TableKind, str]] = {
+    TableKind.BULK: "one per drive; part of `fleet digest`",
+    TableKind.ROLLUP: "one per partition; part of `fleet digest`",
+    TableKind.LOG: "one per event; outside `fleet digest`, since it carries wall-clock times",
+}
 
 
 def column_schema(table: Table) -> dg.TableSchema:
@@ -48,7 +55,12 @@ def table_spec(
         kinds={"iceberg", "parquet"},
         tags={"layer": table.key[0], "operator": operator.name},
         code_version=operator.code_version,
-        metadata={"dagster/column_schema": column_schema(table), "identity": table.kind.value},
+        metadata={
+            "dagster/column_schema": column_schema(table),
+            "dagster/table_name": table.name,
+            "rows in order of": ", ".join(table.sort_by),
+            "data files": _FILES[table.kind],
+        },
         partitions_def=partitions_def,
         automation_condition=condition,
     )

@@ -12,6 +12,7 @@ from fleet_assets.provenance.manifest import (
     MAX_MANIFEST_BYTES,
     RefusedUploadError,
     Upload,
+    check_path,
     parse_manifest,
 )
 from fleet_assets.provenance.objects import ObjectRef, check_access, check_content
@@ -181,10 +182,11 @@ class S3Landing:
         """Cached copy of one uploaded file.
 
         Raises:
-            RefusedUploadError: When the file is not there.
+            RefusedUploadError: When the path leaves the upload folder, or the file is not there.
         """
         from botocore.exceptions import ClientError
 
+        check_path(path)
         key = f"landing/{upload}/{path}"
         client = s3_client(self.endpoint_url)
         try:

@@ -8,12 +8,18 @@ from fleet_assets.ingestion.steps import REFUSE_STEP, REGISTER_STEP
 from fleet_assets.tables.bronze import DRIVE_FILES, DRIVES, INGESTION_LOG
 from fleet_assets.tables.ops import LANDING_QUARANTINE
 from sensors.restatement import sweep_sensor
+from sensors.verdicts import GatesByTable
 
 REGISTRATION: Final = tuple(dg.AssetKey(list(table.key)) for table in (DRIVES, DRIVE_FILES, INGESTION_LOG))
 
 
-def landing_sensors(interval_s: int) -> list[dg.SensorDefinition]:
-    """One sensor for uploads that have a partition, one for those that have none."""
+def landing_sensors(interval_s: int, gates: GatesByTable) -> list[dg.SensorDefinition]:
+    """One sensor for uploads that have a partition, one for those that have none.
+
+    Args:
+        interval_s: Pause between looks.
+        gates: Gates of all tables. Those of registered drives are the restatement sweep's business.
+    """
     return [
         sweep_sensor(
             "landing",
@@ -30,5 +36,6 @@ def landing_sensors(interval_s: int) -> list[dg.SensorDefinition]:
             partition_size=0,
             interval_s=interval_s,
             description="Uploads that belong to no partition are listed with rule and remedy.",
+            gates=gates,
         ),
     ]

@@ -5,6 +5,7 @@ Automation conditions are edges and can be lost; this is the truth. `decide` is 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import dagster as dg
@@ -15,9 +16,11 @@ from fleet_assets.provenance.restate import Step
 from fleet_assets.provenance.staleness import Stale, partition_roots, stale_partitions, unreported
 from partitions.keys import from_dagster, to_dagster
 from resources.platform import Fleet
+from resources.processes import LOST_TAG, close_lost_runs
+from sensors.verdicts import GatesByTable, Standing, outdated_verdicts, standings
 
-PLAN_TAG: Final = "fleet/plan"
 DATA_VERSION_TAG: Final = "dagster/data_version"
+PLAN_TAG: Final = "fleet/plan"
 PARTITION_TAG: Final = "dagster/partition"
 ACTIVE: Final = [
     dg.DagsterRunStatus.QUEUED,
@@ -34,15 +37,20 @@ class Observed:
 
     Attributes:
         stale: Work that the ledger finds outstanding.
-        unreported: Partitions whose state Dagster does not know, with the tables.
+        unreported: Partitions whose state Dagster does not know, or whose gates were not asked about it under the
+            policies in force, with the tables.
         active: Partitions with a run under way.
-        attempts: Plan identity → runs that were made for it and ended.
+        held: Partitions whose inputs come from other runs, in which a gate has not passed.
+        attempts: Plan identity → runs that were made for it.
+        lost: Plan identity → how many of these died with their process.
     """
 
     stale: Sequence[Stale]
     unreported: Mapping[Partition, Sequence[str]]
     active: frozenset[Partition]
+    held: frozenset[Partition]
     attempts: Mapping[str, int]
+    lost: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +68,17 @@ def plan_identities(stale: Sequence[Stale], missing: Mapping[Partition, Sequence
     parts: dict[Partition, list[str]] = {}
     for item in stale:
         parts.setdefault(item.partition, []).append(item.identity)
-    for partition, tables in missing.items():
-        parts.setdefault(partition, []).append("report:" + ",".join(sorted(tables)))
+    for partition, reports in missing.items():
+        parts.setdefault(partition, []).extend(f"report:{report}" for report in reports)
     return {partition: digest_of([list(partition), sorted(items)]) for partition, items in parts.items()}
 
 
 def decide(observed: Observed, *, cap: int, attempts: int) -> list[Ask]:
     """Which partitions to request now.
 
-    A partition with a run under way waits for it. A plan that was tried `attempts` times is left to a person: its gate
-    failed or it crashes; any change of inputs, policies or versions makes a new plan.
+    A partition with a run under way waits for it; one that is held waits for its gates. A plan that was tried
+    `attempts` times is left to a person: its gate fails or it crashes; any change of inputs, policies or versions makes
+    a new plan. Runs that died with their process are not counted: a kill says nothing about the plan.
 
     Args:
         observed: What the sweep sees.
@@ -84,9 +93,10 @@ def decide(observed: Observed, *, cap: int, attempts: int) -> list[Ask]:
         )
     for partition, identity in sorted(plan_identities(observed.stale, observed.unreported).items()):
         made = observed.attempts.get(identity, 0)
-        if partition in observed.active or made >= attempts:
+        tried = made - observed.lost.get(identity, 0)
+        if partition in observed.active or partition in observed.held or tried >= attempts:
             continue
-        reason = "; ".join(reasons.get(partition, ["Dagster does not know the lake's state"]))
+        reason = "; ".join(reasons.get(partition, ["Dagster or the gates do not know the lake's state"]))
         asks.append(Ask(partition, identity, made, reason))
     return asks[:cap]
 
@@ -95,14 +105,58 @@ def _reported(instance: dg.DagsterInstance, tables: Sequence[str]) -> dict[str, 
     """Data versions that Dagster knows, one query per asset."""
     known: dict[str, dict[Partition, str]] = {}
     for name in tables:
+        key = dg.AssetKey(name.split("."))
         tags = instance.event_log_storage.get_latest_tags_by_partition(
-            dg.AssetKey(name.split(".")), dg.DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION_TAG]
+            key, dg.DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION_TAG]
         )
-        known[name] = {from_dagster(key): found.get(DATA_VERSION_TAG, "") for key, found in tags.items()}
+        known[name] = {from_dagster(part): found.get(DATA_VERSION_TAG, "") for part, found in tags.items()}
+        event = None if tags else instance.get_latest_materialization_event(key)
+        if event is not None and event.asset_materialization is not None:  # an asset without partitions
+            known[name][()] = (event.asset_materialization.tags or {}).get(DATA_VERSION_TAG, "")
     return known
 
 
-def observe(fleet: Fleet, instance: dg.DagsterInstance, steps: Sequence[Step], partition_size: int) -> Observed:
+def outstanding_reports(
+    fleet: Fleet, instance: dg.DagsterInstance, tables: Sequence[str], gates: GatesByTable
+) -> dict[Partition, list[str]]:
+    """What a run would have to say anew, by partition: a data version, or the gates' verdicts on it.
+
+    Gates are asked again when none has judged what the partition holds (the run died first), and when a policy that
+    they read has changed since.
+    """
+    reported = _reported(instance, tables)
+    missing = unreported(partition_roots(fleet, tables), reported)
+    guarded = {name: guards for name, guards in gates.items() if name in tables}
+    for name, by_partition in standings(instance, guarded).items():
+        for partition in reported[name]:
+            if by_partition.get(partition, Standing.UNJUDGED) is Standing.UNJUDGED:
+                missing.setdefault(partition, []).append(f"verdicts on {name}")
+    for partition, gate, policy in outdated_verdicts(instance, fleet.policies, guarded):
+        missing.setdefault(partition, []).append(f"verdict of {gate} under {policy}")
+    return missing
+
+
+def held_back(
+    fleet: Fleet, instance: dg.DagsterInstance, steps: Sequence[Step], partition_size: int, gates: GatesByTable
+) -> frozenset[Partition]:
+    """Partitions of which an input, made in other runs, has a gate that has not passed.
+
+    Inside one run a failed blocking check holds back what follows; between runs the conditions do, and here the sweep.
+    """
+    inputs = {name for step in steps for name in step.operator.inputs}
+    foreign = {name for name in inputs if len(fleet.tables[name].partition_by) != partition_size}
+    settled = standings(instance, {name: guards for name, guards in gates.items() if name in foreign})
+    return frozenset(
+        entry.partition[:partition_size]
+        for name, by_partition in settled.items()
+        for entry in fleet.lake.entries(fleet.tables[name])
+        if by_partition.get(entry.partition) is not Standing.PASSED
+    )
+
+
+def observe(
+    fleet: Fleet, instance: dg.DagsterInstance, steps: Sequence[Step], partition_size: int, gates: GatesByTable
+) -> Observed:
     """Read ledger and instance.
 
     Args:
@@ -110,21 +164,23 @@ def observe(fleet: Fleet, instance: dg.DagsterInstance, steps: Sequence[Step], p
         instance: Dagster's instance.
         steps: Steps to look after.
         partition_size: Number of partition columns of their outputs (2: day × depot, 1: day).
+        gates: Gates to hear; a table that is not named here is not asked about.
     """
     mine = [s for s in steps if len(fleet.tables[s.operator.outputs[0]].partition_by) == partition_size]
     tables = [name for step in mine for name in step.operator.outputs]
     stale = stale_partitions(fleet, mine)
-    missing = unreported(partition_roots(fleet, tables), _reported(instance, tables))
-    identities = set(plan_identities(stale, missing).values())
-    attempts: dict[str, int] = {}
+    missing = outstanding_reports(fleet, instance, tables, gates)
     active: set[Partition] = set()
     for record in instance.get_run_records(dg.RunsFilter(statuses=ACTIVE)):
         if key := record.dagster_run.tags.get(PARTITION_TAG):
             active.add(from_dagster(key))
-    for identity in identities:
-        ended = instance.get_runs(dg.RunsFilter(tags={PLAN_TAG: identity[:PLAN_TAG_LENGTH]}))
-        attempts[identity] = len(ended)
-    return Observed(stale, missing, frozenset(active), attempts)
+    attempts: dict[str, int] = {}
+    lost: dict[str, int] = {}
+    for identity in set(plan_identities(stale, missing).values()):
+        runs = instance.get_runs(dg.RunsFilter(tags={PLAN_TAG: identity[:PLAN_TAG_LENGTH]}))
+        attempts[identity], lost[identity] = len(runs), sum(LOST_TAG in run.tags for run in runs)
+    held = held_back(fleet, instance, mine, partition_size, gates)
+    return Observed(stale, missing, frozenset(active), held, attempts, lost)
 
 
 PLAN_TAG_LENGTH: Final = 32
@@ -149,6 +205,7 @@ def sweep_sensor(
     partition_size: int,
     interval_s: int,
     description: str,
+    gates: GatesByTable = MappingProxyType({}),
 ) -> dg.SensorDefinition:
     """A sensor that brings stale partitions of some steps up to date.
 
@@ -159,6 +216,7 @@ def sweep_sensor(
         partition_size: Number of partition columns of the steps' outputs.
         interval_s: Pause between ticks.
         description: What the sensor is for.
+        gates: Gates whose verdicts it keeps up to date, and which hold back what other runs make of their tables.
     """
 
     @dg.sensor(
@@ -170,12 +228,15 @@ def sweep_sensor(
     )
     def sweep(context: dg.SensorEvaluationContext, ingestion: Fleet) -> Any:
         ingestion.forget()
+        close_lost_runs(context.instance)
         policy = ingestion.policies["automation"]
-        observed = observe(ingestion, context.instance, steps, partition_size)
+        observed = observe(ingestion, context.instance, steps, partition_size, gates)
         asks = decide(observed, cap=policy["runs_per_tick"], attempts=policy["attempts"])
         if not asks:
-            waiting = f", {len(observed.active)} partitions have runs under way" if observed.active else ""
-            return dg.SkipReason(f"{len(observed.stale)} stale partitions left to request{waiting}.")
+            return dg.SkipReason(
+                f"Nothing to request: {len(observed.stale)} stale partitions, {len(observed.active)} with runs under "
+                f"way, {len(observed.held)} held back by gates; the others were tried {policy['attempts']} times."
+            )
         return dg.SensorResult(run_requests=[run_request(ask, keys) for ask in asks])
 
     return sweep

@@ -1,16 +1,36 @@
 """Fixtures for all tests. End-to-end tests use `tests/harness.py`; domain tests need neither."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.harness import REAL_DATA, TestFleet
+from tests.harness import REAL_DATA, TestFleet, utc_ns
+from tests.recordings_factory import write_comma2k19_drive
 
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> TestFleet:
     """A fresh fleet with two depots."""
     return TestFleet(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def shared_fleet(tmp_path_factory: pytest.TempPathFactory) -> TestFleet:
+    """One small fleet per test run, to be read only: two clean drives, and one quarantined for a missing sensor."""
+    folder = tmp_path_factory.mktemp("shared_fleet")
+    fleet = TestFleet(folder / "home")
+    fleet.upload_synthetic(
+        folder / "a", "2024-05-01T08:00:00", seed=1, seconds=15, depot="north", drive_id="clean-north"
+    )
+    fleet.upload_synthetic(
+        folder / "b", "2024-05-01T09:00:00", seed=2, seconds=15, depot="south", drive_id="clean-south"
+    )
+    write_comma2k19_drive(folder / "c", start_utc_ns=utc_ns("2024-05-02T08:00:00"), seconds=15, seed=3)
+    shutil.rmtree(folder / "c" / "processed_log" / "IMU" / "accelerometer")
+    fleet.upload(folder / "c", depot="north", drive_id="held-north")
+    fleet.turn()
+    return fleet
 
 
 @pytest.fixture(scope="session")

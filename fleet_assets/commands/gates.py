@@ -160,9 +160,10 @@ def reconcile(session: Session) -> int:
     Example:
       fleet reconcile
     """
-    crank = session.crank()
-    orphans = crank.adopt_orphans()
-    runs = crank.turn()
-    document = {"closed_runs": orphans, "runs": len(runs), "failed": sum(not run.success for run in runs)}
-    session.answer(document, lambda: f"{orphans} dead runs closed, {len(runs)} runs made, {document['failed']} failed")
+    from resources.processes import close_lost_runs
+
+    lost = close_lost_runs(session.instance)
+    runs = session.crank().turn()
+    document = {"closed_runs": lost, "runs": len(runs), "failed": sum(not run.success for run in runs)}
+    session.answer(document, lambda: f"{lost} dead runs closed, {len(runs)} runs made, {document['failed']} failed")
     return REFUSED if document["failed"] else DONE

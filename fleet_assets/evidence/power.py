@@ -102,5 +102,7 @@ def further_units(interval: Interval, limit: float, *, expected: float) -> int |
     else:
         bound = interval.high if expected < limit else interval.low
         stretch = (bound - expected) / (limit - expected)
-        wanted = math.ceil(interval.n * stretch**2) if interval.n * stretch**2 <= MAX_TRIALS else None
+        # Compared before it is squared, since a value beside the limit makes it too large for a float.
+        within_reach = abs(stretch) <= math.sqrt(MAX_TRIALS / max(1, interval.n))
+        wanted = math.ceil(interval.n * stretch**2) if within_reach else None
     return None if wanted is None else max(1, wanted - interval.n)

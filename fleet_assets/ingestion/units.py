@@ -65,12 +65,17 @@ class IngestionState:
         """Which uploads stand for which drives."""
         prefix = "vehicles/"
         specs = [name.removeprefix(prefix) for name in self.policies.documents if name.startswith(prefix)]
-        withdrawn = {
-            request.body["drive_id"]: max(int(request.body["revision"]), 0)
-            for request in self.requests
-            if request.kind == "withdrawal"
-        }
-        return admit(self.uploads, Bounds(self.depots, self.first_day, self.last_day, specs, withdrawn))
+        return admit(self.uploads, Bounds(self.depots, self.first_day, self.last_day, specs, self.withdrawn))
+
+    @cached_property
+    def withdrawn(self) -> dict[str, int]:
+        """Drive id → highest revision that was withdrawn."""
+        revisions: dict[str, int] = {}
+        for request in self.requests:
+            if request.kind == "withdrawal":
+                drive_id = request.body["drive_id"]
+                revisions[drive_id] = max(int(request.body["revision"]), revisions.get(drive_id, 0))
+        return revisions
 
     def vehicle(self, name: str) -> Vehicle | DbcNotFoundError:
         """Vehicle by spec name, or why it cannot be used; looked up once per state."""
@@ -133,10 +138,19 @@ def registration_units(state: IngestionState, partition: Partition | None = None
         }
         units[target][drive_id] = UnitInput(wanted, {}, context)
     for drive_id, entry in held.items():
-        # Uploads may be cleared from the landing zone once landed; only a withdrawal takes a drive out of the lake.
-        if drive_id not in state.admission.accepted and not state.about(drive_id, ("withdrawal",)):
+        if drive_id not in state.admission.accepted and not _is_taken_out(state, drive_id, entry):
             waiting[entry.partition].append(drive_id)
     return _select(units, waiting, {entry.partition for entry in held.values()}, partition)
+
+
+def _is_taken_out(state: IngestionState, drive_id: str, entry: Entry) -> bool:
+    """Whether a registered drive that no upload stands for any more has to leave the lake.
+
+    Uploads may be cleared from the landing zone once landed. What takes a drive out is the withdrawal of its revision,
+    or another drive id that turned out to stand for the same files.
+    """
+    withdrawn = state.withdrawn.get(drive_id, -1) >= state.drive_row(entry)["revision"]
+    return withdrawn or drive_id in state.admission.duplicates
 
 
 def _select(

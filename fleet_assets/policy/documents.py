@@ -33,7 +33,7 @@ class _StrictLoader(yaml.SafeLoader):
     # Seventy aliases are enough for a document of a few hundred bytes that expands to 10^9 values.
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            event: yaml.AliasEvent = self.peek_event()  # type: ignore[no-untyped-call]
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
             place = f"line {event.start_mark.line + 1}"
             raise InvalidPolicyError(f"{place}: alias *{event.anchor}; aliases are not allowed. Write the value out.")
         return super().compose_node(parent, index)

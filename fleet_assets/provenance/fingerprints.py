@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 
-from fleet_assets.policy.documents import Policies
+from fleet_assets.policy.documents import Policies, digest_of
 from fleet_assets.provenance.canonical import canonical_json
 from fleet_assets.provenance.ledger import FINGERPRINT_LENGTH
 
@@ -50,6 +50,11 @@ def policy_digest(operator: Operator, policies: Policies, vehicle_spec: str | No
         document = f"vehicles/{vehicle_spec}" if name == "vehicles/*" else name
         digests[document] = policies.digest(document, *keys) if document in policies else "absent"
     return hashlib.sha256(canonical_json(digests)).hexdigest()
+
+
+def gate_policy_digest(reads: Mapping[str, tuple[str, ...]], policies: Policies) -> str:
+    """Digest of the policy keys that a gate reads, given as document → top-level keys."""
+    return digest_of({name: policies.digest(name, *keys) for name, keys in reads.items()})
 
 
 def library_versions(operator: Operator) -> dict[str, str]:

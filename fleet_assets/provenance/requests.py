@@ -65,6 +65,6 @@ def refuse_cycle(request: Request, earlier: Sequence[Request]) -> None:
         if parent is None:
             raise CircularRequestError(f"cause {chain[-1].cause} is not a known request. Name an existing one.")
         if (parent.kind, dict(parent.body)) == (request.kind, dict(request.body)):
-            steps = " → ".join(f"{item.kind}({item.request_id[:12]})" for item in [*reversed(chain), request])
+            steps = " → ".join(f"{item.kind}({item.request_id[:12]})" for item in [parent, *reversed(chain)])
             raise CircularRequestError(f"{request.kind} would cause itself: {steps}. Break the loop at its policy.")
         chain.append(parent)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fleet_assets.policy.documents import digest_of
+from fleet_assets.provenance.digests import EMPTY_ROOT
 from fleet_assets.provenance.ledger import Entry, Partition, Plan, plan, root
 from fleet_assets.provenance.platform import Platform
 from fleet_assets.provenance.restate import Step
@@ -79,10 +80,15 @@ def partition_roots(platform: Platform, tables: Sequence[str]) -> dict[str, dict
 def unreported(
     roots: Mapping[str, Mapping[Partition, str]], reported: Mapping[str, Mapping[Partition, str]]
 ) -> dict[Partition, list[str]]:
-    """Partitions of which Dagster knows no or another data version than the lake holds, with the tables concerned."""
+    """Partitions of which Dagster knows no or another data version than the lake holds, with the tables concerned.
+
+    A partition that lost its last drive to another one holds nothing now, and Dagster has to learn that too.
+    """
     missing: dict[Partition, list[str]] = {}
     for table, partitions in roots.items():
-        for partition, digest in partitions.items():
-            if reported.get(table, {}).get(partition) != digest:
+        known = reported.get(table, {})
+        emptied = {partition: EMPTY_ROOT for partition in known if partition not in partitions}
+        for partition, digest in {**partitions, **emptied}.items():
+            if known.get(partition) != digest:
                 missing.setdefault(partition, []).append(table)
     return dict(sorted(missing.items()))

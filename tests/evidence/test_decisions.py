@@ -141,6 +141,13 @@ def test_a_value_on_the_limit_is_said_to_be_out_of_reach() -> None:
     assert "would not settle it, since the value is too near the limit" in made.missing[0]
 
 
+@pytest.mark.parametrize("limit", [5e-324, 2.8e-266, -1e-200])
+def test_a_value_next_to_the_limit_is_inconclusive_and_no_crash(limit: float) -> None:
+    made = most(interval(-2.0, 2.0), limit)
+    assert made.outcome is OPEN
+    assert "would not settle it" in made.missing[0]
+
+
 def test_too_few_clusters_are_inconclusive() -> None:
     made = most(TooFewClusters(1, 2, "1 clusters with exposure, and at least 2 are needed"), 0.25)
     assert made.outcome is OPEN

@@ -55,7 +55,7 @@ def test_every_finding_carries_drive_severity_and_remedy_of_the_policy():
     assert {name: row[name] for name in KEYS} == KEYS
     assert row["severity"] == RULES["range"]["severity"] == "cut"
     assert row["message"].endswith(RULES["range"]["remedy"])
-    assert "+7.000 s" in row["message"]
+    assert "1 sample at +7.000 s" in row["message"]
     assert "99" in row["message"]
 
 
@@ -86,6 +86,7 @@ def test_samples_that_the_sensor_itself_flags_are_named_all_the_same():
 def test_neighbouring_breaches_are_one_finding_and_a_good_sample_parts_them():
     broken = IMU.put(slice(100, 150), 60.0).put(120, -70.0).put(140, 1.0)
     rows = examine(HEALTHY.having(broken))
+    assert "40 samples" in rows[0]["message"]
     assert [(row["t_ns"], row["end_ns"], row["value"]) for row in rows] == [
         (IMU.t_ns[100], IMU.t_ns[139], -70.0),
         (IMU.t_ns[141], IMU.t_ns[149], 60.0),

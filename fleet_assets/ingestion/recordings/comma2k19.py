@@ -55,6 +55,12 @@ class _Part:
     def fields(self) -> tuple[str, ...]:
         return _CAN_FIELDS if self.kind == "can" else tuple(sorted(self.arrays))
 
+    @property
+    def signature(self) -> tuple[str, tuple[tuple[str, tuple[int, ...]], ...]]:
+        """What segments of one channel must agree in; frames may be of any length."""
+        shapes = () if self.kind == "can" else tuple((name, self.arrays[name].shape[1:]) for name in self.fields)
+        return self.kind, shapes
+
 
 def is_array(head: bytes) -> bool:
     """Whether a file begins as a NumPy array does."""
@@ -189,8 +195,14 @@ class Comma2k19Recording:
             self._losses.append(Loss(failure.path, size, lost, str(failure), failure.rule, channel))
         if part is None or not kept:
             return
+        others = self._parts.setdefault(channel, [])
+        if others and others[0].signature != part.signature:
+            reason = f"{part.time_path}: wrong_type: arrays of other shapes than beside {others[0].time_path}"
+            lost_bytes = sum(self._files[name].stat().st_size for name in names.values())
+            self._losses.append(Loss(part.time_path, lost_bytes, stated, reason, "wrong_type", channel))
+            return
         self._losses += _shortfalls(part, opened, names)
-        self._parts.setdefault(channel, []).append(part)
+        others.append(part)
 
     def channels(self) -> tuple[Channel, ...]:
         """List the channels without reading their messages."""

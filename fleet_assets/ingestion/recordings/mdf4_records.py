@@ -272,7 +272,10 @@ def raw_numbers(entry: Field, found: Records) -> NDArray[Any] | None:
 def numbers(entry: Field, found: Records) -> NDArray[np.float64] | None:
     """Physical numbers of a field; None where it holds none that can be read."""
     raw = raw_numbers(entry, found)
-    return None if raw is None else convert(raw.astype(np.float64), entry.conversion)
+    if raw is None:
+        return None
+    with np.errstate(invalid="ignore"):
+        return convert(raw.astype(np.float64), entry.conversion)
 
 
 def _padded(payloads: tuple[bytes, ...]) -> tuple[Bytes, NDArray[np.int64]]:

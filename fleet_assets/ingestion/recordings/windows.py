@@ -37,17 +37,22 @@ def _pieces(t_ns: NDArray[np.int64], origin_ns: int, highest_ns: int) -> Iterato
         yield int(index[first]), first, end
 
 
+def stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Put arrays behind each other; rows of unequal width (payloads) are filled up with zeros."""
+    widths = {array.shape[1:] for array in arrays}
+    if len(widths) > 1 and all(len(width) == 1 for width in widths):
+        widest = max(widths)[0]
+        return np.concatenate([np.pad(array, ((0, 0), (0, widest - array.shape[1]))) for array in arrays])
+    return np.concatenate(arrays)
+
+
 def _joined(parts: Sequence[_Rows]) -> _Rows:
     if len(parts) == 1:
         return parts[0]
     columns = {}
     # Files of one drive may differ in their fields; what only some have cannot be one column.
     for name in [name for name in parts[0][1] if all(name in part[1] for part in parts)]:
-        arrays = [part[1][name] for part in parts]
-        if arrays[0].ndim > 1:
-            widest = max(array.shape[1] for array in arrays)
-            arrays = [np.pad(array, ((0, 0), (0, widest - array.shape[1]))) for array in arrays]
-        columns[name] = np.concatenate(arrays)
+        columns[name] = stacked([part[1][name] for part in parts])
     return np.concatenate([part[0] for part in parts]), columns
 
 

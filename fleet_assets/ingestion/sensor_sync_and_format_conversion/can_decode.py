@@ -253,7 +253,8 @@ def parse_messages(text: str, messages: frozenset[str], by_parameter_group: bool
 
 def _physical(signal: SignalLayout, raw: NDArray[np.uint64]) -> NDArray[np.float64]:
     numbers = as_numbers(raw, signal.length, signed=signal.signed, floating=signal.floating)
-    return numbers.astype(np.float64) * signal.scale + signal.offset
+    with np.errstate(invalid="ignore", over="ignore"):
+        return numbers.astype(np.float64) * signal.scale + signal.offset
 
 
 def decode_signals(

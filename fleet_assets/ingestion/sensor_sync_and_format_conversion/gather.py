@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fleet_assets.ingestion.recordings.dbc import DbcText
 from fleet_assets.ingestion.recordings.protocol import Batch, Recording
+from fleet_assets.ingestion.recordings.windows import stacked
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.can_decode import (
     CanDatabaseError,
     Decoded,
@@ -188,13 +189,7 @@ def _joined(parts: Sequence[Messages]) -> Messages:
         return Messages(np.empty(0, np.int64), {})
     missing = tuple(dict.fromkeys(name for part in parts for name in part.missing))
     names = [name for name in parts[0].columns if all(name in part.columns for part in parts)]
-    columns = {}
-    for name in names:
-        arrays = [part.columns[name] for part in parts]
-        if arrays[0].ndim > 1:
-            width = max(array.shape[1] for array in arrays)
-            arrays = [np.pad(array, ((0, 0), (0, width - array.shape[1]))) for array in arrays]
-        columns[name] = np.concatenate(arrays)
+    columns = {name: stacked([part.columns[name] for part in parts]) for name in names}
     return Messages(np.concatenate([part.t_ns for part in parts]), columns, missing)
 
 

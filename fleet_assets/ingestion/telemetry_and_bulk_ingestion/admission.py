@@ -36,11 +36,13 @@ class Admission:
         accepted: Drive id → the one upload that stands for it.
         refused: Uploads without a partition.
         events: Drive id → what happened to its other uploads (duplicate, superseded).
+        duplicates: Drive ids whose files are those of another, accepted drive of the same vehicle.
     """
 
     accepted: Mapping[str, Upload]
     refused: tuple[Refusal, ...]
     events: Mapping[str, tuple[LogEvent, ...]]
+    duplicates: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +140,9 @@ def admit(uploads: Iterable[Upload], bounds: Bounds) -> Admission:
                 events[drive_id].append(LogEvent(other, "superseded", detail))
             else:
                 refused.append(_refusal(other, _conflict(manifest, name)))
-    _drop_same_content(accepted, events)
+    duplicates = _drop_same_content(accepted, events)
     ordered = tuple(sorted(refused, key=lambda refusal: (refusal.upload, refusal.rule)))
-    return Admission(accepted, ordered, {drive_id: tuple(items) for drive_id, items in events.items()})
+    return Admission(accepted, ordered, {drive_id: tuple(items) for drive_id, items in events.items()}, duplicates)
 
 
 def _conflict(manifest: Manifest, standing: str) -> RefusedUploadError:
@@ -153,7 +155,8 @@ def _conflict(manifest: Manifest, standing: str) -> RefusedUploadError:
     )
 
 
-def _drop_same_content(accepted: dict[str, Upload], events: dict[str, list[LogEvent]]) -> None:
+def _drop_same_content(accepted: dict[str, Upload], events: dict[str, list[LogEvent]]) -> frozenset[str]:
+    duplicates = set()
     first: dict[tuple[str, str], str] = {}
     for drive_id in sorted(accepted):
         upload = accepted[drive_id]
@@ -162,6 +165,8 @@ def _drop_same_content(accepted: dict[str, Upload], events: dict[str, list[LogEv
         key = (upload.manifest.vehicle_id, upload.manifest.content)
         if key in first:
             del accepted[drive_id]
+            duplicates.add(drive_id)
             events[first[key]].append(LogEvent(upload.name, "duplicate", f"same files as drive {first[key]}"))
         else:
             first[key] = drive_id
+    return frozenset(duplicates)

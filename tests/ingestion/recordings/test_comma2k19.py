@@ -124,6 +124,16 @@ def test_segments_of_one_route_are_one_recording_on_one_clock(tmp_path: Path) ->
     assert (np.diff(times) > 0).all()
 
 
+def test_a_segment_whose_arrays_have_another_shape_is_lost_and_counted(tmp_path: Path) -> None:
+    early = write_comma2k19_drive(tmp_path / "40", start_utc_ns=START_NS, boot_s=2000.0)
+    late = write_comma2k19_drive(tmp_path / "41", start_utc_ns=START_NS, boot_s=2020.0)
+    late = replaced(late, f"{GYRO}/value", npy(np.load(late[f"{GYRO}/value"])[:, 0]))
+    files = {f"40/{name}": path for name, path in early.items()} | {f"41/{name}": path for name, path in late.items()}
+    counts, losses = read(files)
+    assert (counts[GYRO], lost(losses, GYRO)) == (2080, 2080)
+    assert losses[0].rule == "wrong_type"
+
+
 def test_messages_out_of_order_stay_in_the_recorded_order(drive: dict[str, Path]) -> None:
     times = np.load(drive[f"{GNSS}/t"])
     times[50] -= 0.5

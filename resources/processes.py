@@ -1,0 +1,74 @@
+"""Which process executes a run, and whether it is still alive.
+
+A killed process cannot say that it is gone: its runs would stay `started` for ever, and the sweep would wait for them.
+Launchers that watch their workers (Kubernetes, ECS) need none of this.
+"""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import dagster as dg
+
+PROCESS_TAG: Final = "fleet/process"
+LOST_TAG: Final = "fleet/lost"
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+_START_FIELD: Final = 19
+"""Start time in /proc/PID/stat, counted from the field after the command's closing parenthesis (proc(5): field 22)."""
+_UNFINISHED: Final = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def process_identity(pid: int | None = None) -> str | None:
+    """Boot, number and start time of a process (default: this one); None when it does not run.
+
+    The start time tells a process from a later one with the same number: in a container the first process always has
+    the same. A system without /proc only has the number.
+    """
+    number = os.getpid() if pid is None else pid
+    if not _BOOT.exists():
+        return f"-:{number}:-" if _answers(number) else None
+    try:
+        stat = Path(f"/proc/{number}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    state, *fields = stat.rpartition(")")[2].split()
+    if state in {"Z", "X"}:
+        return None  # dead, its parent has not noticed yet
+    return f"{_BOOT.read_text().strip()[:8]}:{number}:{fields[_START_FIELD - 1]}"
+
+
+def _answers(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def is_gone(identity: str) -> bool:
+    """Whether the process that once had this identity no longer runs."""
+    return process_identity(int(identity.split(":")[1])) != identity
+
+
+def close_lost_runs(instance: dg.DagsterInstance) -> int:
+    """Close runs whose process is gone, so that they neither block nor mislead. Returns how many.
+
+    They carry `LOST_TAG` then: a kill says nothing about the work, so it does not count as an attempt.
+    """
+    closed = 0
+    for record in instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED)):
+        run = record.dagster_run
+        identity = run.tags.get(PROCESS_TAG)
+        if identity is not None and is_gone(identity):
+            instance.add_run_tags(run.run_id, {LOST_TAG: "true"})
+            reason = f"Process {identity.split(':')[1]} that executed it is gone; the work is requested again."
+            instance.report_run_failed(run, reason)
+            closed += 1
+    return closed
