@@ -7,8 +7,8 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.dataset as pads
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable
 
 COMMIT_ATTEMPTS: Final = 60
+CREATE_ATTEMPTS: Final = 5
+_Made = TypeVar("_Made")
 
 
 class LakeConflictError(RuntimeError):
@@ -51,7 +53,7 @@ class IcebergLake:
             if self._catalog is None:
                 from pyiceberg.catalog import load_catalog
 
-                self._catalog = load_catalog(self._name, **self._properties)
+                self._catalog = _despite_race(lambda: load_catalog(self._name, **self._properties))
             return self._catalog
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -185,7 +187,22 @@ class IcebergLake:
 
     def _ensure(self, table: Table) -> "IcebergTable":
         loaded = self._load(table)
-        return loaded if loaded is not None else self._create(table)
+        if loaded is None:
+            return self._create(table)
+        known = set(loaded.schema().column_names)
+        return self._widen(loaded, table) if any(column.name not in known for column in table.columns) else loaded
+
+    def _widen(self, loaded: "IcebergTable", table: Table) -> "IcebergTable":
+        """Add the columns that the table got since; files written before read as null there."""
+        from pyiceberg.exceptions import CommitFailedException
+        from pyiceberg.io.pyarrow import _pyarrow_to_schema_without_ids
+
+        known = set(loaded.schema().column_names)
+        with contextlib.suppress(CommitFailedException), loaded.update_schema() as update:  # another writer was first
+            for field in _pyarrow_to_schema_without_ids(table.arrow_schema).fields:
+                if field.name not in known:
+                    update.add_column(field.name, field.field_type)
+        return self.catalog.load_table(table.key)
 
     def _create(self, table: Table) -> "IcebergTable":
         from pyiceberg.exceptions import CommitFailedException, NamespaceAlreadyExistsError, TableAlreadyExistsError
@@ -195,7 +212,7 @@ class IcebergLake:
         from pyiceberg.transforms import IdentityTransform
 
         with contextlib.suppress(NamespaceAlreadyExistsError):
-            self.catalog.create_namespace(table.key[0])
+            _despite_race(lambda: self.catalog.create_namespace(table.key[0]))
         schema = assign_fresh_schema_ids(_pyarrow_to_schema_without_ids(table.arrow_schema))
         fields = [
             PartitionField(
@@ -214,6 +231,18 @@ class IcebergLake:
                 table.key, schema, partition_spec=PartitionSpec(*fields), properties=properties
             )
         return self.catalog.load_table(table.key)
+
+
+def _despite_race(make: Callable[[], _Made]) -> _Made:
+    """Try again what a SQL catalog refuses when two processes make the same thing: it is there the next time."""
+    from sqlalchemy.exc import DBAPIError
+
+    for _ in range(CREATE_ATTEMPTS - 1):
+        try:
+            return make()
+        except DBAPIError:
+            time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - jitter against other writers
+    return make()
 
 
 _lakes: dict[tuple[tuple[str, str], ...], IcebergLake] = {}

@@ -6,13 +6,13 @@ It only opens and hands out. What runs is in the areas; how a restatement goes i
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from fleet_assets.policy.documents import Policies, load_policies
-from fleet_assets.provenance.ledger import FINGERPRINT_LENGTH, Partition
+from fleet_assets.provenance.ledger import FINGERPRINT_LENGTH, LOG_UNIT_LENGTH, Partition
 from fleet_assets.provenance.objects import ObjectStore
 from fleet_assets.provenance.platform import Landing
 from fleet_assets.provenance.restate import Report, Step, Wanted, restate
@@ -25,8 +25,6 @@ from resources.objects import LocalObjects
 from resources.processes import PROCESS_TAG, process_identity
 from resources.requests import RequestBook
 from resources.s3 import S3Landing, S3Objects
-
-LOG_UNIT_LENGTH: Final = 32
 
 
 class Fleet(dg.ConfigurableResource[None]):

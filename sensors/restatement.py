@@ -3,7 +3,7 @@
 Automation conditions are edges and can be lost; this is the truth. `decide` is pure; reading and asking is around it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -29,6 +29,16 @@ ACTIVE: Final = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+
+
+Reports = Callable[[Fleet], Mapping[Partition, Sequence[str]]]
+"""What a run would have to write down, by partition."""
+
+
+def no_reports(fleet: Fleet) -> Mapping[Partition, Sequence[str]]:
+    """Nothing beyond data versions and verdicts."""
+    del fleet
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +165,12 @@ def held_back(
 
 
 def observe(
-    fleet: Fleet, instance: dg.DagsterInstance, steps: Sequence[Step], partition_size: int, gates: GatesByTable
+    fleet: Fleet,
+    instance: dg.DagsterInstance,
+    steps: Sequence[Step],
+    partition_size: int,
+    gates: GatesByTable,
+    also: Reports = no_reports,
 ) -> Observed:
     """Read ledger and instance.
 
@@ -165,15 +180,21 @@ def observe(
         steps: Steps to look after.
         partition_size: Number of partition columns of their outputs (2: day × depot, 1: day).
         gates: Gates to hear; a table that is not named here is not asked about.
+        also: Further outstanding reports.
     """
     mine = [s for s in steps if len(fleet.tables[s.operator.outputs[0]].partition_by) == partition_size]
     tables = [name for step in mine for name in step.operator.outputs]
     stale = stale_partitions(fleet, mine)
     missing = outstanding_reports(fleet, instance, tables, gates)
+    for partition, reports in also(fleet).items():
+        missing.setdefault(partition, []).extend(reports)
     active: set[Partition] = set()
     for record in instance.get_run_records(dg.RunsFilter(statuses=ACTIVE)):
-        if key := record.dagster_run.tags.get(PARTITION_TAG):
+        tags = record.dagster_run.tags
+        if key := tags.get(PARTITION_TAG):
             active.add(from_dagster(key))
+        elif PLAN_TAG in tags:  # an asset without partitions
+            active.add(())
     attempts: dict[str, int] = {}
     lost: dict[str, int] = {}
     for identity in set(plan_identities(stale, missing).values()):
@@ -206,6 +227,7 @@ def sweep_sensor(
     interval_s: int,
     description: str,
     gates: GatesByTable = MappingProxyType({}),
+    also: Reports = no_reports,
 ) -> dg.SensorDefinition:
     """A sensor that brings stale partitions of some steps up to date.
 
@@ -217,6 +239,7 @@ def sweep_sensor(
         interval_s: Pause between ticks.
         description: What the sensor is for.
         gates: Gates whose verdicts it keeps up to date, and which hold back what other runs make of their tables.
+        also: Further reports that a run of it would make, by partition, as long as they are outstanding.
     """
 
     @dg.sensor(
@@ -230,7 +253,7 @@ def sweep_sensor(
         ingestion.forget()
         close_lost_runs(context.instance)
         policy = ingestion.policies["automation"]
-        observed = observe(ingestion, context.instance, steps, partition_size, gates)
+        observed = observe(ingestion, context.instance, steps, partition_size, gates, also)
         asks = decide(observed, cap=policy["runs_per_tick"], attempts=policy["attempts"])
         if not asks:
             return dg.SkipReason(

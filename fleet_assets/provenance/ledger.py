@@ -15,6 +15,8 @@ from fleet_assets.provenance.digests import merkle_root
 from fleet_assets.tables.schema import Table
 
 FINGERPRINT_LENGTH: Final = 24
+LOG_UNIT_LENGTH: Final = 32
+"""Characters of an event's identity that are its unit in a log table."""
 _FILE_NAME: Final = re.compile(r"^(?P<unit>.+)-(?P<fingerprint>[0-9a-f]{24})-(?P<digest>[0-9a-f]{64})\.parquet$")
 
 Partition = tuple[str, ...]

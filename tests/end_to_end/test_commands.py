@@ -16,7 +16,10 @@ from tests.recordings_factory import write_comma2k19_drive
 
 
 def fleet_command(home: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(main, [*arguments, "--home", str(home)])
+    result = CliRunner().invoke(main, [*arguments, "--home", str(home)])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
 
 
 def answer(home: Path, *arguments: str) -> Any:
@@ -84,16 +87,17 @@ def test_check_passes_on_good_data_and_writes_both_reports(shared_fleet: TestFle
 def test_a_change_that_breaks_a_gate_turns_the_check_red(copied: Path, tmp_path: Path) -> None:
     shipped = Path(__file__).resolve().parents[2] / "policies" / "sync.yaml"
     policy = yaml.safe_load(shipped.read_text())
-    policy["coverage"]["min_share"] = 1.0
-    policy["coverage"]["min_evidence_s"] = 5
+    asked_s = policy["coverage"]["min_evidence_s"]
+    policy["coverage"]["min_evidence_s"] = 3600
     (copied / "policies").mkdir(exist_ok=True)
     (copied / "policies" / "sync.yaml").write_text(yaml.safe_dump(policy))
     arguments = ("check", "--select", "silver/signals", "--out", str(tmp_path))
     impossible = fleet_command(copied, *arguments)
-    policy["coverage"]["min_share"] = 0.5
+    policy["coverage"]["min_evidence_s"] = asked_s
     (copied / "policies" / "sync.yaml").write_text(yaml.safe_dump(policy))
     possible = fleet_command(copied, *arguments)
     assert impossible.exit_code == 1
+    assert "inconclusive" in impossible.output
     assert "coverage" in impossible.output
     assert possible.exit_code == 0, possible.output
 

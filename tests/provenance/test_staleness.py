@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fleet_assets.provenance.digests import EMPTY_ROOT
 from fleet_assets.provenance.fingerprints import Operator
-from fleet_assets.provenance.ledger import Entry, Partition, root
+from fleet_assets.provenance.ledger import Partition, root
 from fleet_assets.provenance.restate import Moved, Step, UnitInput, UnitTask, Wanted
 from fleet_assets.provenance.staleness import Stale, partition_roots, stale_partitions, unreported
 from fleet_assets.tables import Column, Table
@@ -20,7 +20,8 @@ from tests.memory_lake import MemoryLake
 
 COLUMNS = (Column("drive_id", "string", ""), Column("day", "string", ""), Column("depot", "string", ""))
 ONE, TWO, THREE = (Table(("bronze", name), COLUMNS, ("drive_id",), "") for name in ("one", "two", "three"))
-NORTH, SOUTH = ("2024-05-01", "north"), ("2024-05-01", "south")
+NORTH: Partition = ("2024-05-01", "north")
+SOUTH: Partition = ("2024-05-01", "south")
 
 
 def never(task: UnitTask) -> Mapping[str, pa.Table] | Moved:
@@ -36,6 +37,7 @@ class Toy:
 
     @property
     def tables(self) -> Mapping[str, Table]:
+        """All tables by dotted name."""
         return {table.name: table for table in (ONE, TWO, THREE)}
 
     def steps(self) -> list[Step]:
@@ -183,4 +185,3 @@ def test_an_entry_of_another_partition_does_not_make_a_unit_current() -> None:
         (NORTH, ["a"], ()),
         (SOUTH, [], ("a",)),
     ]
-    assert isinstance(lake.entries(ONE)[0], Entry)

@@ -129,7 +129,7 @@ def admit(uploads: Iterable[Upload], bounds: Bounds) -> Admission:
     accepted: dict[str, Upload] = {}
     events: dict[str, list[LogEvent]] = defaultdict(list)
     for drive_id, candidates in sorted(by_drive.items()):
-        candidates.sort(key=lambda item: (-item[0].revision, item[0].sha256, item[1]))
+        candidates.sort(key=_precedence)
         standing, name = candidates[0]
         accepted[drive_id] = Upload(name, standing)
         for manifest, other in candidates[1:]:
@@ -143,6 +143,12 @@ def admit(uploads: Iterable[Upload], bounds: Bounds) -> Admission:
     duplicates = _drop_same_content(accepted, events)
     ordered = tuple(sorted(refused, key=lambda refusal: (refusal.upload, refusal.rule)))
     return Admission(accepted, ordered, {drive_id: tuple(items) for drive_id, items in events.items()}, duplicates)
+
+
+def _precedence(candidate: tuple[Manifest, str]) -> tuple[int, str, bool, str]:
+    """Highest revision first; of equal uploads the one in the drive's own folder, which came first as a rule."""
+    manifest, name = candidate
+    return -manifest.revision, manifest.sha256, name != f"{manifest.drive_id}-r{manifest.revision}", name
 
 
 def _conflict(manifest: Manifest, standing: str) -> RefusedUploadError:

@@ -1,13 +1,13 @@
 """Assets of workflow 1: registered drives and files, the ingestion log, the landing quarantine, the daily roll-up."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
 from fleet_assets.ingestion.steps import DAY_STEP, REFUSE_STEP, REGISTER_STEP, read_state
-from fleet_assets.ingestion.telemetry_and_bulk_ingestion.log import landing_events
+from fleet_assets.ingestion.telemetry_and_bulk_ingestion.log import departures, landing_events
 from fleet_assets.ingestion.telemetry_and_bulk_ingestion.previews import coverage_timeline
 from fleet_assets.tables import Table
 from fleet_assets.tables.bronze import DRIVE_FILES, DRIVES, INGESTION_LOG, QUARANTINE
@@ -18,6 +18,10 @@ from resources.platform import Fleet
 from resources.reporting import results, table_spec
 
 OWNERS = ("team:data-engineering",)
+
+
+def _log(ingestion: Fleet, events: Sequence[Mapping[str, Any]]) -> int:
+    return ingestion.append_log(INGESTION_LOG, events, "event_id", "logged_ns", time.time_ns())
 
 
 def registration_assets(day_depot: dg.PartitionsDefinition[Any]) -> Sequence[dg.AssetsDefinition]:
@@ -34,12 +38,15 @@ def registration_assets(day_depot: dg.PartitionsDefinition[Any]) -> Sequence[dg.
     )
     def register_drives(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
         partition = from_dagster(context.partition_key)
-        before = {entry.unit for entry in ingestion.lake.entries(DRIVES, partition)}
+        admission = read_state(ingestion).admission
+        wanted = ingestion.wanted(REGISTER_STEP, partition)
+        staying = {*wanted.units, *wanted.waiting}
+        held = {entry.unit: entry.fingerprint for entry in ingestion.lake.entries(DRIVES, partition)}
+        leaving = {drive_id: made for drive_id, made in held.items() if drive_id not in staying}
+        logged = _log(ingestion, departures(admission, partition, leaving))
         report = ingestion.restate(REGISTER_STEP, partition, lambda done, of: context.log.info(f"{done}/{of} drives"))
         rows = ingestion.lake.read(DRIVES, report.entries[DRIVES.name]).to_pylist()
-        elsewhere = {entry.unit for entry in ingestion.lake.entries(DRIVES)}
-        events = landing_events(read_state(ingestion).admission, partition, rows, before - elsewhere)
-        logged = ingestion.append_log(INGESTION_LOG, events, "event_id", "logged_ns", time.time_ns())
+        logged += _log(ingestion, landing_events(admission, partition, rows))
         yield from results(report, ingestion.tables)
         yield dg.MaterializeResult(
             asset_key=list(INGESTION_LOG.key),

@@ -1,0 +1,1 @@
+"""Scripts that make parts of the documentation: pictures of the UI, and the tables' reference."""
