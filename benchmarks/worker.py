@@ -77,7 +77,7 @@ def land(home: str, recording: str, spec: str) -> dict[str, Any]:
     from fleet_assets.ingestion.recordings.dbc import dbc_folders
     from tests.harness import TestFleet
 
-    fleet = TestFleet(Path(home), first_day="2018-01-01")
+    fleet = TestFleet(Path(home), first_day="2018-01-01", durable=True)
     root = Path(recording)
     fleet.upload(root, spec=spec, dbc_folders=dbc_folders(root), vehicle_id="first", depot="north")
     first = _turn(fleet)
@@ -115,7 +115,7 @@ def many(home: str, count: str) -> dict[str, Any]:
     from tests.harness import TestFleet
 
     folder = Path(home)
-    fleet = TestFleet(folder / "home")
+    fleet = TestFleet(folder / "home", durable=True)
     fleet.upload_synthetic(folder / "warm", "2024-05-06T00:00:00", seed=9999, seconds=12.0)
     _turn(fleet)
     for index in range(int(count)):

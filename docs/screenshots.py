@@ -33,7 +33,7 @@ BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_ARGUMENTS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 LARGE: "Final[ViewportSize]" = {"width": 2000, "height": 1100}
 NORMAL: "Final[ViewportSize]" = {"width": 1500, "height": 900}
-COLORS: Final = 160
+COLORS: Final = 256
 MAX_BYTES: Final = 300_000
 START_S: Final = 120.0
 WAIT_MS: Final = 60_000
@@ -152,7 +152,7 @@ def store(page: "Page", name: str) -> Path:
     shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     target = IMAGES / f"{name}.png"
     IMAGES.mkdir(parents=True, exist_ok=True)
-    shot.quantize(COLORS, dither=Image.Dither.NONE).save(target, optimize=True)
+    shot.quantize(COLORS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(target, optimize=True)
     if (size := target.stat().st_size) > MAX_BYTES:
         raise ScreenshotError(f"{target}: {size} bytes, limit {MAX_BYTES}. Lower COLORS or the viewport.")
     return target
@@ -174,7 +174,7 @@ def fullest_partition(home: Path) -> str:
 
 
 def picture_fleet(home: Path) -> Iterator[Path]:
-    """Lineage, asset page with its preview, and partition page of a fleet with data."""
+    """Lineage, partition page, asset page and its preview, of a fleet with data."""
     partition = fullest_partition(home)
     with web_server(home) as url:
         signals = f"{url}/assets/silver/signals"
@@ -186,13 +186,14 @@ def picture_fleet(home: Path) -> Iterator[Path]:
             page.get_by_text("Missing (").click()
             page.wait_for_timeout(SETTLE_MS)
             yield store(page, "partitions")
-            _open(page, f"{signals}?view=overview", "Metadata")
+            _open(page, f"{signals}?view=overview", "Row count", "Metadata")
+            yield store(page, "asset")
             link = page.get_by_text("Show Markdown").first
             link.scroll_into_view_if_needed()
             link.click()
             page.get_by_alt_text("silver.signals").wait_for()
             page.wait_for_timeout(SETTLE_MS)
-            yield store(page, "asset")
+            yield store(page, "preview")
 
 
 def _recording(folder: Path) -> Path:

@@ -58,7 +58,8 @@ def _rows(fleet: Fleet, sql: str) -> Iterator[dict[str, Any]]:
 
     connection = _connection(fleet)
     try:
-        yield from connection.execute(sql).to_arrow_table().to_pylist()
+        relation = connection.sql(sql)  # None for a statement without rows
+        yield from relation.to_arrow_table().to_pylist() if relation is not None else ()
     except duckdb.Error as error:
         raise QueryError(str(error)) from error
     finally:

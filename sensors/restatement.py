@@ -170,6 +170,7 @@ def observe(
     steps: Sequence[Step],
     partition_size: int,
     gates: GatesByTable,
+    *,
     also: Reports = no_reports,
 ) -> Observed:
     """Read ledger and instance.
@@ -253,7 +254,7 @@ def sweep_sensor(
         ingestion.forget()
         close_lost_runs(context.instance)
         policy = ingestion.policies["automation"]
-        observed = observe(ingestion, context.instance, steps, partition_size, gates, also)
+        observed = observe(ingestion, context.instance, steps, partition_size, gates, also=also)
         asks = decide(observed, cap=policy["runs_per_tick"], attempts=policy["attempts"])
         if not asks:
             return dg.SkipReason(

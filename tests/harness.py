@@ -1,6 +1,7 @@
 """What end-to-end tests share: a home of one's own, drives put into its landing zone, and the real crank."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +41,7 @@ class TestFleet:
         home: Its FLEET_HOME.
         depots: Depots to know.
         first_day: First UTC day with partitions; automation costs grow with their number.
+        durable: Whether Dagster's instance lies in the home, as for a user, or in memory, which is three times faster.
     """
 
     __test__ = False
@@ -47,6 +49,7 @@ class TestFleet:
     home: Path
     depots: Sequence[str] = ("north", "south")
     first_day: str = "2024-04-01"
+    durable: bool = False
     runs: list[RunResult] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -55,6 +58,7 @@ class TestFleet:
             settings = settings.with_depot(depot)
         replace(settings, first_day=self.first_day).save()
         self.fleet = Fleet(home=str(self.home), granted=["raw", "open"], max_workers=2)
+        self._memory = dg.DagsterInstance.ephemeral()
 
     def upload(
         self,
@@ -81,18 +85,20 @@ class TestFleet:
         write_comma2k19_drive(folder, start_utc_ns=utc_ns(start), seconds=seconds, seed=seed)
         return self.upload(folder, **upload)
 
-    def instance(self) -> dg.DagsterInstance:
-        """The instance in the home."""
-        return dg.DagsterInstance.from_config(str(self.home))
+    @contextmanager
+    def instance(self) -> Iterator[dg.DagsterInstance]:
+        """The instance in the home, or the one in memory that all turns share."""
+        if self.durable:
+            with dg.DagsterInstance.from_config(str(self.home)) as instance:
+                yield instance
+        else:
+            yield self._memory
 
     def turn(self, instance: dg.DagsterInstance | None = None) -> list[RunResult]:
         """Turn the real crank until nothing is requested."""
         self.fleet.forget()
         defs = build_defs(resource_overrides={"ingestion": self.fleet})
-        if instance is not None:
-            self.runs = Crank(defs, instance).turn()
-            return self.runs
-        with self.instance() as own:
+        with nullcontext(instance) if instance is not None else self.instance() as own:
             self.runs = Crank(defs, own).turn()
         return self.runs
 

@@ -53,7 +53,7 @@ def png(plot: Any) -> bytes:
     plot.canvas.draw()
     image = Image.fromarray(np.asarray(plot.canvas.buffer_rgba())[:, :, :3])
     sink = io.BytesIO()
-    image.quantize(_COLORS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(sink, format="png")
+    image.quantize(_COLORS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(sink, format="png")
     return sink.getvalue()
 
 

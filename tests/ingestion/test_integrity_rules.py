@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,8 +26,13 @@ from synthetic_drive import (
     spec_document,
 )
 
+from fleet_assets.ingestion.integrity_and_pii_redaction.clock_rules import clock_findings
+from fleet_assets.ingestion.integrity_and_pii_redaction.findings import Examination
 from fleet_assets.ingestion.integrity_and_pii_redaction.rules import find_breaches
+from fleet_assets.ingestion.integrity_and_pii_redaction.sensor_rules import covered_ns
 from fleet_assets.ingestion.integrity_and_pii_redaction.value_rules import out_of_range, runs, spikes
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.clock_model import ClockSegment
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.sensor_clocks import DriveClocks, SensorClock
 from fleet_assets.policy.canonical import SpikeRule
 from fleet_assets.policy.documents import InvalidPolicyError, load_document
 
@@ -276,6 +282,7 @@ def test_the_rate_may_be_on_the_edge_of_the_tolerance(side):
     assert examine(HEALTHY.stream("imu", rate_hz=edge)) == []
     [row] = examine(HEALTHY.stream("imu", rate_hz=math.nextafter(edge, side * math.inf)))
     assert (row["rule"], row["severity"], row["limit"]) == ("rate", "note", edge)
+    assert (row["t_ns"], row["end_ns"]) == (IMU.t_ns[0], IMU.t_ns[-1])
 
 
 def test_too_few_messages_say_nothing_about_the_rate():
@@ -318,6 +325,35 @@ def test_objects_of_a_radar_come_and_go_without_being_gaps():
     assert examine(gone.stream("radar", messages=2400, rate_hz=20.0)) == []
 
 
+@pytest.mark.parametrize(("extra", "broken"), [(0, []), (1, ["sensor_short"])])
+def test_a_required_radar_that_sees_nothing_is_present_from_its_first_to_its_last_message(extra, broken):
+    document = spec_document()
+    document["sensors"]["radar"]["required"] = True
+    share = RULES["sensor_short"]["min_share"]
+    gone = HEALTHY.mapped(lambda part: part.without(slice(0, 0)), ["radar"])
+    first, last = START_NS + 5 * S, START_NS + 5 * S + round(30 * S * share) - extra
+    recording = gone.stream("radar", messages=500, first_t_ns=first, last_t_ns=last, rate_hz=20.0)
+    found = find_breaches(
+        recording.samples, recording.sensor_streams, parse_spec(document), CANONICAL, INTEGRITY, recording.drive
+    )
+    assert found["rule"].to_pylist() == broken
+
+
+def test_a_silence_of_normal_length_counts_as_covered():
+    assert covered_ns(np.array([0, 10, 20, 31, 41]), 10) == 30
+
+
+def test_the_message_that_comes_most_often_says_whether_a_sensor_is_silent():
+    slow = Part("wheels", "wheel_speed_fl_mps", every(0.5, 30), np.zeros(16))
+    assert examine(HEALTHY.having(slow)) == []
+
+
+def test_signals_that_the_fleet_has_no_name_for_and_sensors_without_a_row_are_no_trouble():
+    odd = HEALTHY.having(Part("wheels", "mystery", every(50, 30), np.full(1501, 1e9)))
+    streams = odd.sensor_streams.filter(pa.compute.not_equal(odd.sensor_streams["sensor"], "pedals"))
+    assert find_breaches(odd.samples, streams, SPEC, CANONICAL, INTEGRITY, odd.drive).num_rows == 0
+
+
 # What the reader lost, order, duration
 
 
@@ -325,7 +361,8 @@ def test_lost_bytes_and_messages_are_named_and_too_many_quarantine_the_drive():
     one = examine(HEALTHY.stream("imu", lost_bytes=1, broken_rule="truncated_file", message="ends early"))
     assert [(row["rule"], row["severity"], row["value"]) for row in one] == [("reader_loss", "note", 1)]
     assert "truncated_file: ends early" in one[0]["message"]
-    assert rules_of(examine(HEALTHY.stream("imu", lost_messages=1))) == ["reader_loss"]
+    [row] = examine(HEALTHY.stream("imu", lost_messages=2))
+    assert (row["rule"], row["value"], row["limit"]) == ("reader_loss", 2, 0)
     assert examine(HEALTHY.stream("imu", lost_messages=None)) == []
 
 
@@ -337,6 +374,10 @@ def test_the_lost_share_is_allowed_up_to_its_limit(extra, broken):
     messages = round(9000 * share / (1 - share))
     messages_lost = HEALTHY.stream("imu", messages=9000, lost_messages=messages + extra)
     assert sorted(rules_of(examine(messages_lost))) == broken
+
+
+def test_messages_lost_outside_any_sensor_have_no_share():
+    assert rules_of(examine(HEALTHY.stream("part7", messages=0, lost_messages=900))) == ["reader_loss"]
 
 
 def test_an_unreadable_recording_quarantines_its_drive():
@@ -374,6 +415,7 @@ def test_a_drive_is_neither_shorter_nor_longer_than_a_recording_can_be():
     assert durations(round(shortest * S) - 1) == ["drive_short"]
     assert durations(longest * S) == []
     assert durations(longest * S + 1) == ["drive_long"]
+    assert durations(0) == ["drive_short"]
 
 
 # Clocks
@@ -441,6 +483,18 @@ def test_a_drift_is_too_large_beyond_the_limit_only():
     [row] = examine(drifting(-limit - 1))
     assert (row["rule"], row["severity"]) == ("clock_drift", "note")
     assert row["value"] == pytest.approx(-limit - 1, abs=0.01)
+
+
+@pytest.mark.parametrize(("drift_ppm", "found"), [(202.0, 0), (-202.0, 0), (202.001, 1), (-202.001, 1)])
+def test_a_drift_is_too_large_beyond_two_standard_errors(drift_ppm, found):
+    assert RULES["clock_drift"]["max_drift_ppm"] == 200
+    segment = ClockSegment(START_NS, START_NS, 0, 1.0, drift_ppm, 1.0, 0, 99)
+    clock = SensorClock("gnss", (segment,), "gnss")
+    exam = Examination(HEALTHY.drive, SPEC, CANONICAL, RULES, 30 * S)
+    rows = list(clock_findings(DriveClocks({"gnss": clock}, clock, {"gnss": ()}), exam))
+    assert [(row.rule, row.value, row.t_ns, row.end_ns) for row in rows] == [
+        ("clock_drift", drift_ppm, START_NS, START_NS + 30 * S)
+    ] * found
 
 
 def test_an_uncertain_drift_is_not_called_too_large():

@@ -62,6 +62,25 @@ def test_a_drive_that_breaks_a_rule_has_one_row_with_value_limit_and_remedy():
     assert row["released_by"] is None
 
 
+def test_a_long_list_of_sensors_is_cut_short():
+    row = cut("imu", START_NS, START_NS).to_pylist()[0] | {"rule": "sensor_missing", "severity": "drive"}
+    for count, tail in ((5, "s4: 0"), (7, "s4: 0; and 2 more")):
+        rows = [{**row, "sensor": f"s{number}", "value": 0.0, "limit": 1.0} for number in range(count)]
+        [held] = quarantine_rows(drives("landed"), INTEGRITY_FINDINGS.from_rows(rows), []).to_pylist()
+        assert held["value"].startswith("s0: 0; s1: 0")
+        assert held["value"].endswith(tail)
+
+
+def test_findings_of_one_instant_are_told_in_the_order_of_sensor_and_signal():
+    row = cut("imu", START_NS, START_NS).to_pylist()[0] | {"rule": "signal_short", "severity": "drive", "value": 0.1}
+    named = [("imu", "yaw_rate_radps"), ("imu", "accel_long_mps2"), ("gnss", None)]
+    table = pa.concat_tables(
+        [INTEGRITY_FINDINGS.from_rows([{**row, "sensor": sensor, "signal": signal}]) for sensor, signal in named]
+    )
+    [held] = quarantine_rows(drives("landed"), table, []).to_pylist()
+    assert held["value"] == "gnss: 0.1; imu/accel_long_mps2: 0.1; imu/yaw_rate_radps: 0.1"
+
+
 def test_the_first_instant_is_that_of_the_recording():
     late = HEALTHY.mapped(lambda part: part.without(part.t_ns >= START_NS + 24 * S), ["imu"])
     [row] = quarantine_rows(drives("landed"), findings(late), []).to_pylist()
