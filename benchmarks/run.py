@@ -65,6 +65,8 @@ def landing_to_silver(folder: Path) -> None:
         bare, _ = in_subprocess("benchmarks.worker", "library_decode", str(recording), spec)
         landed, cost = in_subprocess("benchmarks.worker", "land", str(folder / spec), str(recording), spec)
         first, second = landed["first"], landed["second"]
+        if not (first["ok"] and second["ok"]):
+            raise RuntimeError(f"{spec}: the drive did not reach silver, so there is nothing to compare")
         rows += [
             {"recording": spec, "row": "decode every message, libraries only", "cpu_s": bare["cpu_s"]},
             {"recording": spec, "row": "landing → silver, engine (warm)", "cpu_s": second["worker_cpu_s"]},

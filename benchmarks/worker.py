@@ -85,6 +85,7 @@ def land(home: str, recording: str, spec: str) -> dict[str, Any]:
     return {"first": first, "second": _turn(fleet)}
 
 
+DRIVES = "select status from bronze.drive_status"
 FIRST_OUTPUTS = (
     "bronze/drive_files",
     "bronze/sensor_streams",
@@ -106,7 +107,7 @@ def _turn(fleet: Any) -> dict[str, Any]:
         "main_cpu_s": main_cpu_s,
         "worker_cpu_s": sum(by_operator.values()),
         "by_operator": by_operator,
-        "ok": all(run.success for run in runs),
+        "ok": all(run.success for run in runs) and all(row["status"] == "clean" for row in fleet.sql(DRIVES)),
     }
 
 

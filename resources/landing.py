@@ -66,7 +66,10 @@ class LocalLanding:
             RefusedUploadError: When a link leads out of the upload folder, or the file is not there.
         """
         folder = (self.root / upload).resolve()
-        target = (folder / path).resolve()
+        try:
+            target = (folder / path).resolve()
+        except RuntimeError:  # links that lead to each other lead to no file
+            target = folder / path
         if not target.is_relative_to(folder):
             remedy = "Upload the file itself, not a link."
             raise RefusedUploadError("path_traversal", path, "files inside the upload folder", remedy)

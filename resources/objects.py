@@ -1,7 +1,9 @@
 """Stores of content-addressed objects (`fleet_assets/provenance/objects.py` says what they promise)."""
 
+import contextlib
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +55,7 @@ class LocalObjects:
         if target.exists() and target.stat().st_size == expected.size_bytes:
             return expected
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if access == "raw" else 0o755)
-        partial = target.with_name(f".partial-{expected.sha256}-{os.getpid()}")
+        partial = target.with_name(f".partial-{expected.sha256}-{os.getpid()}-{threading.get_ident()}")
         self._adopt_orphan(target, partial)
         digest = hashlib.sha256()
         with (
@@ -75,10 +77,11 @@ class LocalObjects:
     @staticmethod
     def _adopt_orphan(target: Path, partial: Path) -> None:
         """Continue where a killed process stopped: take over its partial copy when the process is gone."""
-        for orphan in sorted(target.parent.glob(f".partial-{target.name}-*")):
-            owner = orphan.name.rsplit("-", 1)[-1]
-            if orphan != partial and not Path(f"/proc/{owner}").exists():
-                orphan.replace(partial)
+        prefix = f".partial-{target.name}-"
+        for orphan in sorted(target.parent.glob(f"{prefix}*")):
+            if not _is_alive(*orphan.name.removeprefix(prefix).split("-")):
+                with contextlib.suppress(FileNotFoundError):  # another process took it over first
+                    orphan.replace(partial)
 
     def local(self, sha256: str, access: str) -> Path:
         """Path of the object.
@@ -105,6 +108,12 @@ class LocalObjects:
     def delete(self, sha256: str, access: str) -> None:
         """Remove an object; absent ones are fine."""
         self._path(sha256, access).unlink(missing_ok=True)
+
+
+def _is_alive(process: str, thread: str) -> bool:
+    if process == str(os.getpid()):
+        return thread in {str(other.ident) for other in threading.enumerate()}
+    return Path(f"/proc/{process}").exists()
 
 
 def _resume(reader: Any, writer: Any, digest: Any) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ def _fetch(client: Any, bucket: str, key: str, target: Path) -> Path:
     """Download to a cache file whose name only ever shows whole content."""
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".partial-{target.name}-{os.getpid()}")
+        partial = target.with_name(f".partial-{target.name}-{os.getpid()}-{threading.get_ident()}")
         client.download_file(bucket, key, str(partial))
         partial.replace(target)
     return target

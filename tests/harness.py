@@ -1,5 +1,6 @@
 """What end-to-end tests share: a home of one's own, drives put into its landing zone, and the real crank."""
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from fleet_assets.build import build_defs
 from fleet_assets.crank import Crank, RunResult
 from fleet_assets.ingestion.recordings.discover import discover
 from fleet_assets.ingestion.telemetry_and_bulk_ingestion.ingest import Delivery, deliver
-from fleet_assets.ingestion.vehicle import vehicle_of
+from fleet_assets.ingestion.vehicle import dbcs_to_adopt, vehicle_of
 from fleet_assets.provenance.ledger import root
 from fleet_assets.provenance.manifest import Manifest
 from fleet_assets.tables import TableKind
@@ -73,7 +74,10 @@ class TestFleet:
         given_start_ns: int | None = None,
     ) -> Manifest:
         """Put a recording into the landing zone as a vehicle would."""
-        vehicle = vehicle_of(self.fleet.policies, spec, [self.fleet.settings.dbc_folder, *dbc_folders])
+        own = self.fleet.settings.dbc_folder
+        vehicle = vehicle_of(self.fleet.policies, spec, [own, *dbc_folders])
+        for source, target in dbcs_to_adopt(vehicle, own, dbc_folders):
+            shutil.copyfile(source, target)
         delivery = Delivery(vehicle, vehicle_id, depot, drive_id, revision, given_start_ns)
         found, _ = discover(recording)
         return deliver(found[0], delivery, LocalLanding(self.fleet.settings.landing))[1]

@@ -1,5 +1,6 @@
 """Commands that bring drives in: ingest, withdraw, depots, vehicle specs, the demo."""
 
+import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,18 +31,15 @@ def _start_ns(text: str | None) -> int | None:
 def vehicle_with_dbcs(session: Session, spec: str, recordings: Sequence[Path]) -> "Vehicle":
     """The vehicle; DBC files found beside the recordings are taken into the home, where runs look for them."""
     from fleet_assets.ingestion.recordings.dbc import dbc_folders
-    from fleet_assets.ingestion.vehicle import vehicle_of
+    from fleet_assets.ingestion.vehicle import dbcs_to_adopt, vehicle_of
 
     folder = session.fleet.settings.dbc_folder
     beside = [place for recording in recordings for place in dbc_folders(recording)]
     vehicle = vehicle_of(session.fleet.policies, spec, [folder, *beside])
-    for name, dbc in vehicle.dbcs.items():
-        path = vehicle.spec.dbc[name].path
-        if path is not None and not (folder / path).exists():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            source = next(place / path for place in beside if (place / path).is_file())
-            (folder / path).write_bytes(source.read_bytes())
-            session.say(f"took {dbc.origin} (sha256 {dbc.sha256[:12]}…) into {folder}")
+    for source, target in dbcs_to_adopt(vehicle, folder, beside):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        session.say(f"took {source.name} into {target.parent}")
     return vehicle
 
 

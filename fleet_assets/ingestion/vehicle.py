@@ -47,3 +47,22 @@ def vehicle_of(policies: Policies, name: str, dbc_folders: Sequence[Path]) -> Ve
     document = f"vehicles/{name}"
     spec = parse_vehicle_spec(policies[document], policies.digest(document), canonical)
     return Vehicle(spec, canonical, find_dbcs(spec, dbc_folders))
+
+
+def dbcs_to_adopt(vehicle: Vehicle, home: Path, beside: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """DBC files that lie beside a recording but not yet in the home, where later runs look for them.
+
+    Args:
+        vehicle: The vehicle, found with `[home, *beside]` as folders.
+        home: Folder of the home's own DBC files.
+        beside: Folders beside the recording.
+
+    Returns:
+        (file to copy, where to) for every DBC that the spec names by path.
+    """
+    paths = [vehicle.spec.dbc[name].path for name in vehicle.dbcs]
+    return [
+        (next(folder / path for folder in beside if (folder / path).is_file()), home / path)
+        for path in paths
+        if path is not None and not (home / path).exists()
+    ]

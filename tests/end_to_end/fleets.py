@@ -3,7 +3,7 @@
 Single cases and the faults that they inject are in the test modules.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -116,16 +116,20 @@ def check_states(fleet: TestFleet, instance: dg.DagsterInstance) -> Iterator[tup
             yield str(gate.key.to_user_string()), "|".join(partition), state
 
 
-def assert_at_rest(fleet: TestFleet, held: Mapping[str, str] | None = None) -> None:
+def assert_at_rest(
+    fleet: TestFleet, held: Mapping[str, str] | None = None, waiting: Collection[tuple[str, tuple[str, ...]]] = ()
+) -> None:
     """Nothing is outstanding: ledger, Dagster's data versions, gates and runs agree with each other.
 
     Args:
         fleet: The fleet.
         held: Gate → partition, of gates that are expected to have failed; every other one has passed.
+        waiting: (operator, partition) of what is held back by these gates; nothing else is stale.
     """
     fleet.fleet.forget()
     expected = dict(held or {})
-    assert [(s.step.operator.name, s.partition) for s in stale_partitions(fleet.fleet, STEPS)] == []
+    stale = {(found.step.operator.name, found.partition) for found in stale_partitions(fleet.fleet, STEPS)}
+    assert stale == set(waiting)
     with fleet.instance() as instance:
         assert unfinished_runs(instance) == []
         assert reported_roots(fleet, instance) == partition_roots(fleet.fleet, identity_tables(fleet))
