@@ -157,5 +157,5 @@ def ingestion_gates(signals: Table) -> list[Gate]:
         ),
         Gate(signals, "conservation", "Landed drives = drives with signals + quarantined drives.", judge_silver),
         Gate(signals, "coverage", "Required signals cover enough of the grid.", judge_coverage, COVERAGE_POLICY),
-        Gate(CLOCK_MODELS, "skew", "Sensors that measure the same agree in time.", judge_skew, SKEW_POLICY),
+        Gate(signals, "skew", "Sensors that measure the same agree in time.", judge_skew, SKEW_POLICY),
     ]

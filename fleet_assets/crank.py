@@ -98,6 +98,10 @@ class Crank:
                 results.append(self._run(source, request))
         raise RuntimeError(f"not at rest after {MAX_TURNS} turns; last asked for: {results[-1].assets}. Report this.")
 
+    def tick(self, names: Sequence[str]) -> list[RunResult]:
+        """Tick these sensors once and execute what they ask for."""
+        return [self._run(source, request) for source, request in list(self._tick(names))]
+
     def run(self, source: str, request: dg.RunRequest) -> RunResult:
         """Execute one request now."""
         return self._run(source, request)

@@ -1,0 +1,1 @@
+"""Policies of the fleet: YAML documents and, under `schemas/`, the JSON Schemas that they keep."""

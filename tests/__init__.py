@@ -1,0 +1,1 @@
+"""Tests, mirroring the modules; end-to-end ones drive real ticks."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from synthetic_drive import CANONICAL, MS, SPEC, START_NS, SYNC, Part, S, every, healthy, parse_spec, spec_document
 
 from fleet_assets.ingestion.sensor_series import split_series
@@ -133,7 +134,59 @@ def test_a_pair_on_the_edge_of_the_outliers_is_used_and_one_beyond_is_not():
         assert fit(TimePairs(t_ns, offset_ns)).samples == used
 
 
+def test_among_five_pairs_a_wild_one_shows_and_among_four_it_does_not():
+    for count, used in ((5, 4), (4, 4)):
+        offset = np.zeros(count)
+        offset[1] = 5.0
+        assert fit(pairs_of(np.arange(count), offset)).samples == used
+
+
+def test_a_wild_pair_shows_although_the_clock_drifts():
+    rng = np.random.default_rng(12)
+    seconds = np.arange(3000.0)
+    offset = 100e-6 * seconds + rng.uniform(-0.01, 0.01, 3000)
+    offset[1000] += 0.2
+    assert fit(pairs_of(seconds, offset)).samples == 2999
+
+
 # Standard errors
+
+
+def slow_standard_errors(seconds, offset):
+    """The formulas of the module's docstring with full matrices and monomials, for pairs without outliers."""
+    n = len(seconds)
+    x = seconds - seconds.mean()
+    design = np.column_stack([np.ones(n), x])
+    residual = offset - design @ np.linalg.lstsq(design, offset, rcond=None)[0]
+    rho = 0.0
+    if n >= 9:
+        rho = (n * (residual[1:] @ residual[:-1]) / (residual @ residual) + 2) / (n - 4)
+        rho = min(max(rho, 0.0), 0.95)
+    matrix = rho ** np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    count = min(max(int(0.6 * math.sqrt(n)), 2), 8, n - 2)
+    basis = []
+    for power in range(count + 2):
+        column = (x / np.abs(x).max()) ** power
+        for _ in range(2):
+            column -= sum((column @ other) * other for other in basis) if basis else 0.0
+        basis.append(column / np.linalg.norm(column))
+    variances = [column @ matrix @ column for column in basis]
+    long_run = np.mean([(column @ residual) ** 2 / v for column, v in zip(basis[2:], variances[2:], strict=True)])
+    factor = stats.t.ppf(0.975, count) / stats.norm.ppf(0.975)
+    return factor * math.sqrt(long_run * variances[0] / n), factor * math.sqrt(long_run * variances[1] / (x @ x))
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.99])
+@pytest.mark.parametrize("n", [3, 4, 8, 9, 20, 90, 400])
+def test_standard_errors_are_those_of_the_formulas(n, rho):
+    rng = np.random.default_rng(n)
+    seconds = np.arange(n) + rng.uniform(-0.2, 0.2, n)
+    pairs = pairs_of(seconds, 0.3 + autoregressive(rng, n, rho, 0.02))
+    wide = ClockBounds(BOUNDS.min_jump_s, math.inf, 1e6)
+    segment = fit(pairs, wide)
+    offset_se, drift_se = slow_standard_errors((pairs.t_ns - START_NS) / S, pairs.offset_ns / S)
+    assert segment.offset_se_ns == pytest.approx(offset_se * S, rel=1e-4)
+    assert segment.drift_se_ppm == pytest.approx(drift_se * 1e6, rel=1e-4)
 
 
 def test_the_variance_under_autoregression_is_that_of_the_full_matrix():
@@ -280,6 +333,24 @@ def test_a_jump_is_located_between_the_right_two_pairs(place, step_s, rate_hz, s
     assert [len(part) for part in stretches] == [place, 60 - place]
 
 
+@pytest.mark.parametrize("place", [3, 4, 5, 55, 56, 57])
+def test_a_jump_near_an_end_is_found_from_three_pairs_on(place):
+    [jump] = split_at_jumps(stepped(60, place, -3.0), BOUNDS)[1]
+    assert jump.before_ns == START_NS + (place - 1) * S
+
+
+def test_six_pairs_are_enough_for_a_jump():
+    assert [len(part) for part in split_at_jumps(stepped(6, 3, -3.0), BOUNDS)[0]] == [3, 3]
+
+
+def test_a_clock_that_is_set_and_set_right_again_soon_makes_two_jumps():
+    offset = np.zeros(60)
+    offset[30:34] = 8.0
+    stretches, jumps = split_at_jumps(pairs_of(np.arange(60.0), offset), BOUNDS)
+    assert [len(part) for part in stretches] == [30, 4, 26]
+    assert [jump.step_ns for jump in jumps] == [8 * S, -8 * S]
+
+
 def test_noise_outliers_and_drift_are_no_jumps():
     rng = np.random.default_rng(5)
     seconds = np.arange(2000.0)
@@ -336,6 +407,21 @@ def test_a_sensor_shows_by_its_own_stamps_whether_it_made_a_jump():
     assert [makes_jump(one, back) for one in (steady, set_back)] == [False, True]
 
 
+def test_silences_elsewhere_do_not_count_as_a_jump():
+    ahead = Jump(29 * S, 35 * S, S, -5 * S)
+    steady = np.arange(0, 60 * S, S // 50)
+    for first, last in ((5 * S, 20 * S), (40 * S, 55 * S)):
+        assert makes_jump(steady[(steady < first) | (steady > last)], ahead) is False
+
+
+def test_a_step_back_by_four_periods_can_be_counted():
+    stamps = np.arange(0, 60 * S, S)
+    back = np.sort(np.where(stamps >= 30 * S, stamps - 4 * S, stamps))
+    assert makes_jump(back, Jump(29 * S, 26 * S, S, 4 * S)) is True
+    assert makes_jump(stamps, Jump(29 * S, 26 * S, S, 4 * S)) is False
+    assert makes_jump(back, Jump(29 * S, 26 * S, S, 4 * S - 1)) is None
+
+
 def test_sparse_or_odd_stamps_do_not_tell():
     ahead, back = Jump(29 * S, 30 * S, S, -(S // 4)), Jump(29 * S, 25 * S, S, 2 * S)
     slow = np.arange(0, 60 * S, S)
@@ -353,6 +439,10 @@ def test_a_clock_set_back_beyond_the_start_leaves_two_stretches_in_the_order_of_
     stamps = np.sort(np.concatenate([np.arange(0, 40 * S, 20 * MS), np.arange(40 * S, 60 * S, 20 * MS) - 4000 * S]))
     assert makes_jump(START_NS + stamps, jump)
     assert makes_jump(np.arange(START_NS - 4000 * S, START_NS + 60 * S, 20 * MS), jump) is False
+    # A step that only just leaves the start behind: the silence is short beside the step.
+    barely = Jump(-S, 0, 7 * S, -7 * S)
+    stamps = np.sort(np.concatenate([np.arange(0, 300 * MS, 20 * MS), np.arange(-6700 * MS, -S, 20 * MS)]))
+    assert makes_jump(stamps, barely)
 
 
 # Clocks of a drive
@@ -402,6 +492,22 @@ def test_a_sensor_that_states_utc_has_a_clock_of_its_own():
     assert found.sensors["imu"].segments[0].offset_ns == 0
 
 
+def test_a_sensor_that_sent_nothing_has_no_clock():
+    found = clocks(healthy().mapped(lambda part: part.without(slice(0, 0)), ["pedals"]), sensors=["stranger"])
+    assert list(found.sensors) == ["gnss", "imu", "radar", "wheels"]
+
+
+def test_when_no_sensor_can_tell_the_pairs_are_believed():
+    recording = healthy(60).mapped(lambda part: part.without(slice(0, 0)), ["imu", "wheels", "pedals", "radar"])
+
+    def change(part):
+        later = part.t_ns >= START_NS + 30 * S
+        value = part.value + 2.0 * later if part.signal == "gnss_utc_offset_s" else part.value
+        return Part(part.sensor, part.signal, part.t_ns - 2 * S * later, value)
+
+    assert [one.jump_ns for one in clocks(recording.mapped(change)).sensors["gnss"].segments] == [0, 2 * S]
+
+
 def test_without_utc_the_drive_is_taken_as_it_is():
     recording = healthy().mapped(lambda part: part.without(slice(0, 0)), ["gnss"]).lasting(time_source="container")
     found = clocks(recording, sensors=["radar"])
@@ -417,9 +523,10 @@ def test_a_start_that_a_person_gave_is_not_overruled_by_a_sensor_that_was_not_be
 
 def test_utc_of_a_receiver_that_counts_from_1980_is_not_used():
     gnss = healthy(60).part("gnss", "gnss_utc_offset_s")
-    found = clocks(healthy(60).having(gnss.put(slice(0, 20), -40 * 365 * 86400.0)))
-    [segment] = found.sensors["gnss"].segments
-    assert (segment.offset_ns, segment.samples) == (0, 41)
+    for years in (-40, 150):
+        found = clocks(healthy(60).having(gnss.put(slice(0, 40), years * 365 * 86400.0)))
+        [segment] = found.sensors["gnss"].segments
+        assert (segment.offset_ns, segment.samples) == (0, 21)
 
 
 def test_a_receiver_whose_utc_steps_moves_nobody_and_the_longer_stretch_counts():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from synthetic_drive import MS, START_NS, SYNC, S, speed
 
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.skew import measure_lag
@@ -56,6 +57,37 @@ def test_neither_the_date_nor_a_constant_matters(cells, constant):
     shift = cells * POLICY["step_ms"] * MS
     moved = [(t_ns + shift, value + constant) for t_ns, value in series]
     assert lag_of(moved).lag_ns == pytest.approx(lag_of(series).lag_ns, abs=1000)
+
+
+def test_a_slow_difference_between_the_sensors_does_not_matter():
+    first, (t_ns, value) = two_sensors(0.2)
+    sloping = value + 2.0 * (t_ns - START_NS) / S
+    assert lag_of([first, (t_ns, sloping)]).lag_ns == pytest.approx(200 * MS, abs=15 * MS)
+
+
+def test_lag_and_standard_error_are_those_of_the_formulas():
+    step_s, over, reach, blocks = POLICY["step_ms"] / 1000, 50, 100, POLICY["blocks"]
+    assert (over * step_s, reach * step_s) == (POLICY["derivative_s"], POLICY["max_lag_s"])
+    series = two_sensors(0.123, noise=(0.1, 0.4), rates=(50.0, 50.0))
+    a, b = (value[over:] - value[:-over] for _, value in series)
+    a, b = a - a.mean(), b - b.mean()
+    inner = np.arange(reach, len(a) - reach)
+    owner = np.searchsorted(np.arange(blocks) * len(inner) // blocks, np.arange(len(inner)), side="right") - 1
+
+    def place(kept):
+        lags = np.arange(-reach, reach + 1)
+        now = [(a[inner[kept]], b[inner[kept] + lag]) for lag in lags]
+        found = np.array([(x @ y) / math.sqrt((x @ x) * (y @ y)) for x, y in now])
+        top = int(found.argmax())
+        return np.polynomial.Polynomial.fit([-1, 0, 1], found[top - 1 : top + 2], 2).deriv().roots()[0] + top - reach
+
+    parts = np.array([place(owner != block) for block in range(blocks)])
+    spread = math.sqrt((blocks - 1) / blocks * ((parts - parts.mean()) ** 2).sum())
+    found = lag_of(series)
+    assert found.lag_ns == pytest.approx(place(owner >= 0) * step_s * S, abs=1000)
+    assert found.se_ns == pytest.approx(
+        spread * step_s * S * stats.t.ppf(0.975, blocks - 1) / stats.norm.ppf(0.975), rel=1e-3
+    )
 
 
 def coverage(drives, seed):

@@ -1,33 +1,12 @@
-"""An S3 on loopback, which answers lists in pages of three keys so that every listing has a second page."""
+"""An S3 on loopback, one server per test run, one bucket per test."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 from moto.server import ThreadedMotoServer
 
 from resources.s3 import s3_client
-
-PAGE_KEYS = 3
-
-
-@dataclass(frozen=True)
-class S3:
-    """A bucket of one's own."""
-
-    endpoint_url: str
-    bucket: str
-
-    @property
-    def client(self) -> Any:
-        """The platform's own client."""
-        return s3_client(self.endpoint_url)
-
-    def keys(self) -> list[str]:
-        """All keys of the bucket."""
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
-        return [item["Key"] for page in pages for item in page.get("Contents", [])]
+from tests.resources.loopback import PAGE_KEYS, S3
 
 
 @pytest.fixture(scope="session")

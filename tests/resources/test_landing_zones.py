@@ -14,7 +14,7 @@ from fleet_assets.provenance.manifest import Manifest, ManifestFile, RefusedUplo
 from fleet_assets.provenance.platform import Landing
 from resources.landing import LocalLanding
 from resources.s3 import S3Landing
-from tests.resources.conftest import PAGE_KEYS, S3
+from tests.resources.loopback import PAGE_KEYS, S3
 
 SHA_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 

@@ -15,7 +15,7 @@ import pytest
 from fleet_assets.provenance.objects import AccessDeniedError, ObjectMismatchError, ObjectRef, ObjectStore
 from resources.objects import COPY_BYTES, LocalObjects
 from resources.s3 import PART_BYTES, S3Objects
-from tests.resources.conftest import PAGE_KEYS, S3
+from tests.resources.loopback import PAGE_KEYS, S3
 
 
 @dataclass(frozen=True)

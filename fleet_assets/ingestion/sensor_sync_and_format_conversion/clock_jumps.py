@@ -81,9 +81,11 @@ def split_at_jumps(pairs: TimePairs, bounds: ClockBounds) -> tuple[tuple[TimePai
 
 
 def _compared_ns(pairs: TimePairs, places: NDArray[np.intp]) -> NDArray[np.int64]:
-    """Time that the pairs beside each place span; a step lengthens it by stamps or by UTC, so the shorter one counts."""
+    """Time that the pairs beside each place span; a step lengthens stamps or UTC, so the shorter one counts."""
     first, last = np.maximum(places - _WINDOW, 0), np.minimum(places + _WINDOW, len(pairs)) - 1
-    return np.minimum(*(np.abs(times[last] - times[first]) for times in (pairs.t_ns, pairs.utc_ns)))
+    by_stamps, by_utc = (np.abs(times[last] - times[first]) for times in (pairs.t_ns, pairs.utc_ns))
+    shorter: NDArray[np.int64] = np.minimum(by_stamps, by_utc)
+    return shorter
 
 
 def _levels(offset: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -70,7 +70,12 @@ def test_a_value_that_breaks_its_column_is_named_with_the_limit(row: dict[str, A
 
 
 def test_rows_that_are_not_unique_are_counted() -> None:
-    rows = [{"drive_id": "d1"}, {"drive_id": "d1"}, {"drive_id": "d1"}, {"drive_id": "d1", "count": 6}]
+    rows: list[dict[str, Any]] = [
+        {"drive_id": "d1"},
+        {"drive_id": "d1"},
+        {"drive_id": "d1"},
+        {"drive_id": "d1", "count": 6},
+    ]
     assert schema_breaches(TABLE, table(*rows)) == ["drive_id+count: 2 rows are not unique"]
     assert schema_breaches(TABLE, table(*rows[2:])) == []
 

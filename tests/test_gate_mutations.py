@@ -1,0 +1,301 @@
+"""A gate whose comparison can be turned around unnoticed is no gate.
+
+Every comparison in the source of every gate is swapped, one at a time, in a copy. On the fixed scenarios below at least
+one verdict must change. A survivor turns this test red: add the scenario at the boundary that it moved.
+"""
+
+import ast
+import copy
+import importlib
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from fleet_assets.evidence.intervals import clopper_pearson
+from fleet_assets.policy.documents import load_policies
+from fleet_assets.tables import Column, Table
+from fleet_assets.tables.silver import CLOCK_MODELS
+from tests.vehicles import CANONICAL, vehicle
+
+SWAPS: Final[dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]]] = {
+    ast.Gt: (ast.GtE, ast.Lt),
+    ast.GtE: (ast.Gt, ast.LtE),
+    ast.Lt: (ast.LtE, ast.Gt),
+    ast.LtE: (ast.Lt, ast.GtE),
+    ast.Eq: (ast.NotEq,),
+    ast.NotEq: (ast.Eq,),
+    ast.Is: (ast.IsNot,),
+    ast.IsNot: (ast.Is,),
+    ast.In: (ast.NotIn,),
+    ast.NotIn: (ast.In,),
+}
+POLICY = "0" * 64
+Scenario = Callable[[Callable[..., Any]], Any]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One gate.
+
+    Attributes:
+        module: Where it is.
+        function: The function that is called.
+        parts: All functions of the module that decide.
+        scenarios: Calls whose answers must tell every mutant apart.
+    """
+
+    module: str
+    function: str
+    parts: tuple[str, ...]
+    scenarios: Sequence[Scenario]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One swapped comparison."""
+
+    place: str
+    tree: ast.Module
+
+
+def mutants(source: str, parts: Sequence[str]) -> Iterator[Mutant]:
+    """Every single swap of a comparison inside the named functions."""
+    tree = ast.parse(source)
+    for function in (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in parts):
+        for node in (node for node in ast.walk(function) if isinstance(node, ast.Compare)):
+            kept = list(node.ops)
+            for index, operator in enumerate(kept):
+                for other in SWAPS[type(operator)]:
+                    node.ops = [*kept[:index], other(), *kept[index + 1 :]]
+                    place = f"{function.name}, line {node.lineno}: {ast.unparse(node)}"
+                    yield Mutant(place, copy.deepcopy(tree))
+            node.ops = kept
+
+
+def answers(function: Callable[..., Any], scenarios: Sequence[Scenario]) -> list[Any]:
+    """What the function says in each scenario; a crash is an answer too."""
+    said = []
+    for scenario in scenarios:
+        try:
+            said.append(scenario(function))
+        except Exception as error:  # noqa: BLE001 - a mutant may crash in any way
+            said.append(repr(error))
+    return said
+
+
+def built(tree: ast.Module, original: ModuleType) -> ModuleType:
+    """A copy of a module from a changed source, under the same name and outside `sys.modules`."""
+    module = ModuleType(original.__name__)
+    module.__file__ = original.__file__
+    exec(compile(tree, str(original.__file__), "exec"), module.__dict__)  # noqa: S102 - our own source
+    return module
+
+
+# -- scenarios -----------------------------------------------------------------------------------------------------
+
+BOUND = clopper_pearson(3, 10, 0.9, side="lower").low
+
+
+def share(held: int, total: int, waiting: int, max_share: float) -> Scenario:
+    return lambda gate: gate(held, total, waiting, max_share=max_share, confidence=0.9, policy_digest=POLICY)
+
+
+def kept(*groups: str) -> Scenario:
+    return lambda gate: gate(*(list(group) for group in groups), policy_digest=POLICY)
+
+
+TOY = Table(
+    ("bronze", "toy"),
+    (
+        Column("count", "int64", "", minimum=0, maximum=10),
+        Column("floor", "float64", "", nullable=True, minimum=1),
+        Column("ceiling", "float64", "", nullable=True, maximum=1),
+        Column("state", "string", "", nullable=True, values=("on",)),
+    ),
+    (),
+    "",
+    unique=("count",),
+)
+
+
+def rows(*given: dict[str, Any], columns: Sequence[str] | None = None) -> Scenario:
+    schema = pa.schema([column.arrow_field for column in TOY.columns])
+    whole = [{"count": 5, "floor": 2.0, "ceiling": 0.0, "state": "on", **row} for row in given]
+    data = pa.Table.from_pylist(whole, schema=schema)
+    return lambda gate: gate(TOY, data.select(list(columns)) if columns else data)
+
+
+POLICIES = load_policies()
+SPEC = vehicle(POLICIES["vehicles/comma2k19_rav4"]).spec
+SILENT = replace(
+    SPEC, sensors={name: replace(sensor, latency_uncertainty_ns=0) for name, sensor in SPEC.sensors.items()}
+)
+SYNC = {
+    "coverage": {"min_share": 0.5, "min_evidence_s": 10},
+    "skew": {"max_skew_ms": 400, "confidence": 0.95},
+}
+REQUIRED = sorted(
+    name
+    for sensor in SPEC.sensors.values()
+    if sensor.required
+    for name in sensor.signals
+    if CANONICAL.signals[name].grid
+)
+
+
+def drives(*names: str, spec: str = SPEC.name) -> pa.Table:
+    return pa.table(
+        {"drive_id": pa.array(names, pa.string()), "vehicle_spec": pa.array([spec] * len(names), pa.string())}
+    )
+
+
+def silver(drive_id: str, instants: int, **present: int) -> pa.Table:
+    """Grid rows of a drive: each required signal has so many values, all where nothing is said."""
+    columns: dict[str, Any] = {"drive_id": [drive_id] * instants, "t_ns": np.arange(instants)}
+    for signal in CANONICAL.on_grid:
+        count = present.get(signal.name, instants if signal.name in REQUIRED else 0)
+        columns[signal.name] = pa.array([1.0] * count + [None] * (instants - count), pa.float64())
+    return pa.table(columns)
+
+
+def covered(signals: pa.Table, judged: pa.Table) -> Scenario:
+    return lambda gate: gate(signals, judged, {SPEC.name: SPEC}, CANONICAL, SYNC, policy_digest=POLICY)
+
+
+def clock(drive_id: str, sensor: str, skew_ms: float | None = None, se_ms: float = 0.0, offset_se_ms: float = 0) -> Any:
+    return {
+        "drive_id": drive_id, "day": "2024-05-01", "depot": "north", "sensor": sensor, "segment": 0, "start_ns": 0,
+        "reference_ns": 0, "offset_ns": 0, "offset_se_ns": offset_se_ms * 1e6, "drift_ppm": 0.0, "drift_se_ppm": 0.0,
+        "jump_ns": 0, "samples": 1, "source": "gnss", "skew_ns": None if skew_ms is None else round(skew_ms * 1e6),
+        "skew_se_ns": None if skew_ms is None else se_ms * 1e6,
+    }  # fmt: skip
+
+
+def skewed(*models: Any, names: Sequence[str] = ("a",), spec: str = SPEC.name) -> Scenario:
+    table = CLOCK_MODELS.from_rows(list(models))
+    specs = {SPEC.name: SPEC, "silent": SILENT}
+    return lambda gate: gate(table, drives(*names, spec=spec), specs, SYNC, policy_digest=POLICY)
+
+
+COVERAGE = "fleet_assets.ingestion.sensor_sync_and_format_conversion.coverage"
+JUDGED = [
+    Judged(
+        "fleet_assets.evidence.conservation",
+        "share_within",
+        ("share_within",),
+        [share(3, 10, 0, BOUND), share(3, 10, 0, BOUND * 0.99), share(3, 10, 0, BOUND * 1.01), share(0, 3, 1, 0.5)],
+    ),
+    Judged(
+        "fleet_assets.evidence.conservation",
+        "conservation",
+        ("conservation", "_names"),
+        [kept("abcde", "", "", ""), kept("abcdef", "", "", ""), kept("ab", "a", "b", ""), kept("ab", "a", "", "b")],
+    ),
+    Judged(
+        "asset_checks.schema",
+        "judge_schema",
+        ("judge_schema", "schema_breaches", "_column_breaches"),
+        [
+            rows({}),
+            rows({"count": 0}, {"count": 10}),
+            rows({"count": -1}),
+            rows({"count": 11}),
+            rows({"count": None}),
+            rows({"floor": 1.0, "ceiling": 1.0}),
+            rows({"floor": 0.5}),
+            rows({"ceiling": 1.5}),
+            rows({"floor": None, "ceiling": None, "state": None}),
+            rows({"state": "off"}),
+            rows({}, {}),
+            rows({}, columns=["count"]),
+        ],
+    ),
+    Judged(
+        COVERAGE,
+        "coverage_verdict",
+        ("coverage_verdict", "_drive_coverage", "_present", "_shares", "_summarised"),
+        [
+            covered(silver("a", 200), drives("a")),
+            covered(silver("a", 200, yaw_rate_radps=100), drives("a")),
+            covered(silver("a", 200, yaw_rate_radps=99), drives("a")),
+            covered(silver("a", 100), drives("a")),
+            covered(silver("a", 99), drives("a")),
+            covered(silver("a", 200), drives("a", "b")),
+            covered(silver("a", 200), drives()),
+            covered(silver("a", 200), drives("a", spec="unknown")),
+        ],
+    ),
+    Judged(
+        COVERAGE,
+        "skew_verdict",
+        ("skew_verdict", "_drive_skew", "_stated", "_summarised"),
+        [
+            skewed(clock("a", "gnss", 400)),
+            skewed(clock("a", "gnss", 400.001)),
+            skewed(clock("a", "gnss", -400.001)),
+            skewed(clock("a", "gnss", 350, 30)),
+            skewed(clock("a", "gnss", 450, 30)),
+            skewed(clock("a", "gnss", 0), clock("a", "radar", 500)),
+            skewed(clock("a", "gnss", 100), clock("a", "radar")),
+            skewed(clock("a", "gnss")),
+            skewed(clock("a", "gnss", None, 0, 1)),
+            skewed(clock("a", "imu_gyroscope")),
+            skewed(),
+            skewed(names=()),
+            skewed(clock("a", "gnss"), spec="unknown"),
+            skewed(clock("a", "gnss"), spec="silent"),
+            skewed(clock("a", "gnss", 100), clock("b", "gnss", 900), names=("a", "b")),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize("judged", JUDGED, ids=lambda judged: str(judged.function))
+def test_every_comparison_of_a_gate_is_held_by_a_scenario(judged: Judged) -> None:
+    module = importlib.import_module(judged.module)
+    source = inspect.getsource(module)
+    expected = answers(getattr(module, judged.function), judged.scenarios)
+    assert not [said for said in expected if isinstance(said, str)], "a scenario crashes without any mutation"
+    unchanged = built(ast.parse(source), module)
+    assert list(map(_seen, answers(getattr(unchanged, judged.function), judged.scenarios))) == list(
+        map(_seen, expected)
+    )
+    found = list(mutants(source, judged.parts))
+    survivors = [
+        mutant.place
+        for mutant in found
+        if list(map(_seen, answers(getattr(built(mutant.tree, module), judged.function), judged.scenarios)))
+        == list(map(_seen, expected))
+    ]
+    assert found, f"{judged.function} compares nothing; name the functions that decide"
+    assert survivors == []
+
+
+def _seen(answer: Any) -> Any:
+    """What of an answer a person or a run would notice."""
+    return answer if isinstance(answer, str) else (answer.outcome.value, dict(answer.figures), answer.missing)
+
+
+def test_a_comparison_that_no_scenario_holds_is_found() -> None:
+    source = "def gate(x, limit):\n    return x > limit\n"
+    places = [mutant.place for mutant in mutants(source, ["gate"])]
+    assert places == ["gate, line 2: x >= limit", "gate, line 2: x < limit"]
+    namespace: dict[str, Any] = {}
+    exec(source, namespace)  # noqa: S102 - the two lines above
+    far: list[Scenario] = [lambda gate: gate(5, 1)]
+    at_the_limit: list[Scenario] = [lambda gate: gate(1, 1)]
+    original = namespace["gate"]
+    survived = {"far": [], "limit": []}  # type: dict[str, list[str]]
+    for mutant in mutants(source, ["gate"]):
+        changed: dict[str, Any] = {}
+        exec(compile(mutant.tree, "gate", "exec"), changed)  # noqa: S102 - the two lines above
+        for name, scenarios in (("far", far), ("limit", at_the_limit)):
+            if answers(changed["gate"], scenarios) == answers(original, scenarios):
+                survived[name].append(mutant.place)
+    assert survived == {"far": [places[0]], "limit": [places[1]]}
