@@ -78,8 +78,15 @@ def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, A
     guarded: dict[str, list[Guard]] = {}
     for gate in named:
         guarded.setdefault(gate.table.name, []).append(Guard(gate.key, gate.policy))
-    gates = [gate_check(gate, by_size[len(gate.table.partition_by)], WITH_ITS_ASSET) for gate in named]
     conditional = [key for asset in assets for key in asset.keys if asset.automation_conditions_by_key.get(key)]
+    gates = [
+        gate_check(
+            gate,
+            by_size[len(gate.table.partition_by)],
+            WITH_ITS_ASSET if gate.key.asset_key in conditional else None,
+        )
+        for gate in named
+    ]
     bulk = [dg.AssetKey(list(t.key)) for t in tables.values() if t.kind is TableKind.BULK]
     bulk.append(dg.AssetKey(["bronze", "ingestion_log"]))
     automation = fleet.policies["automation"]

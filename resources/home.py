@@ -90,16 +90,24 @@ class FleetHome:
             raise HomeError(f"{self.path}: cannot be written ({error.strerror}). Choose another FLEET_HOME.") from error
 
     def with_depot(self, depot: str, first_day: str | None = None) -> "FleetHome":
-        """The same home with one more depot, and an earlier first day where one is given."""
+        """The same home with one more depot, and an earlier first day where one is given.
+
+        Raises:
+            InvalidPolicyError: When the day is none.
+        """
+        if first_day is not None:
+            _check_day(first_day)
         depots = tuple(sorted({*self.depots, depot}))
         return replace(self, depots=depots, first_day=min(self.first_day, first_day or self.first_day))
 
 
 def _check_day(day: str) -> None:
     try:
-        date.fromisoformat(day)
+        written = date.fromisoformat(day).isoformat()
     except ValueError as error:
         raise InvalidPolicyError(f"{CONFIG_NAME}: first_day {day!r}: {error}. Write YYYY-MM-DD.") from error
+    if written != day:  # days are compared as text
+        raise InvalidPolicyError(f"{CONFIG_NAME}: first_day {day!r} is written in another form. Write {written}.")
 
 
 def home_path(given: str | None = None) -> Path:
@@ -116,7 +124,7 @@ def open_home(path: Path) -> FleetHome:
     """
     config = path / CONFIG_NAME
     if config.exists():
-        document = load_document(config.read_bytes(), str(config))
+        document = load_document(config.read_bytes(), str(config), "fleet_home")
         _check_day(document["first_day"])
         home = FleetHome(path, document["first_day"], tuple(sorted(document["depots"])))
     else:

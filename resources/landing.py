@@ -4,6 +4,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ class LocalLanding:
         if not self.root.is_dir():
             return []
         folders = sorted(entry for entry in self.root.iterdir() if not entry.name.startswith("."))
-        return [self._upload(folder) for folder in folders if (folder / MANIFEST_NAME).is_file()]
+        return [self._upload(folder) for folder in folders if os.path.lexists(folder / MANIFEST_NAME)]
 
     @staticmethod
     def _upload(folder: Path) -> Upload:
@@ -49,14 +50,19 @@ class LocalLanding:
             refusal = RefusedUploadError("upload_name", ascii(folder.name), "a folder name in UTF-8", remedy)
             return Upload(ascii(folder.name), None, refusal)
         path = folder / MANIFEST_NAME
-        stat = path.stat()
-        key = (str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
-        if key not in _uploads:
-            try:
+        try:
+            state = path.lstat()
+            if not stat.S_ISREG(state.st_mode):
+                raise _unreadable(_KINDS.get(stat.S_IFMT(state.st_mode), "something else"))
+            key = (str(path), state.st_size, state.st_mtime_ns, state.st_ino)
+            if key not in _uploads:
                 with path.open("rb") as stream:
-                    _uploads[key] = Upload(folder.name, parse_manifest(stream.read(MAX_MANIFEST_BYTES + 1)))
-            except RefusedUploadError as error:
-                _uploads[key] = Upload(folder.name, None, error)
+                    payload = stream.read(MAX_MANIFEST_BYTES + 1)
+                _uploads[key] = _parsed(folder.name, payload)
+        except OSError as error:
+            return Upload(folder.name, None, _unreadable(error.strerror or str(error)))
+        except RefusedUploadError as error:
+            return Upload(folder.name, None, error)
         return _uploads[key]
 
     def file(self, upload: str, path: str) -> Path:
@@ -93,14 +99,23 @@ class LocalLanding:
         self._clear_dead_incoming()
         staged = self.root / f"{INCOMING_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
         files = []
-        for path, source in sources:
-            copy = staged / path
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            digest = hashlib.sha256()
-            with source.open("rb", buffering=0) as reader, copy.open("wb", buffering=0) as writer:
-                size = copy_and_hash(reader, writer, digest, progress)
-            files.append(ManifestFile(path, size, digest.hexdigest()))
+        try:
+            for path, source in sources:
+                copy = staged / path
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                digest = hashlib.sha256()
+                with source.open("rb", buffering=0) as reader, copy.open("wb", buffering=0) as writer:
+                    size = copy_and_hash(reader, writer, digest, progress)
+                files.append(ManifestFile(path, size, digest.hexdigest()))
+        except BaseException:
+            self.discard(staged)
+            raise
         return staged, files
+
+    @staticmethod
+    def discard(staged: Path) -> None:
+        """Remove a staged upload, so that a full disk is not made fuller by what did not fit on it."""
+        shutil.rmtree(staged, ignore_errors=True)
 
     def publish(self, staged: Path, manifest: Manifest) -> str:
         """Make a staged upload visible, manifest last, in one rename. Returns the upload's name.
@@ -135,6 +150,21 @@ class LocalLanding:
             owner = folder.name.removeprefix(INCOMING_PREFIX).split("-", 1)[0]
             if not Path(f"/proc/{owner}").exists():
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+_KINDS: Final = {stat.S_IFDIR: "a folder", stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe"}
+
+
+def _unreadable(found: str) -> RefusedUploadError:
+    remedy = f"Put the {MANIFEST_NAME} itself there, readable for the fleet."
+    return RefusedUploadError("manifest_file", found, "a plain file", remedy)
+
+
+def _parsed(name: str, payload: bytes) -> Upload:
+    try:
+        return Upload(name, parse_manifest(payload))
+    except RefusedUploadError as error:
+        return Upload(name, None, error)
 
 
 def _is_text(name: str) -> bool:

@@ -27,6 +27,10 @@ from resources.requests import RequestBook
 from resources.s3 import S3Landing, S3Objects
 
 
+class UnknownTableError(LookupError):
+    """A table name that does not exist."""
+
+
 class Fleet(dg.ConfigurableResource[None]):
     """Access to one fleet's platform.
 
@@ -117,10 +121,10 @@ class Fleet(dg.ConfigurableResource[None]):
         """Table by dotted name.
 
         Raises:
-            KeyError: Naming the known tables.
+            UnknownTableError: Naming the known tables.
         """
         if name not in self.tables:
-            raise KeyError(f"no table {name!r}. Known: {', '.join(sorted(self.tables))}.")
+            raise UnknownTableError(f"no table {name!r}. Known: {', '.join(sorted(self.tables))}.")
         return self.tables[name]
 
     def wanted(self, step: Step, partition: Partition) -> Wanted:

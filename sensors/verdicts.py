@@ -111,3 +111,16 @@ def _judged_under(
                 _digests[names[partition]] = str(stated.value) if stated is not None else ""
         cursor = page[-1].id
     return {partition: _digests[name] for partition, name in names.items() if name in _digests}
+
+
+def latest_outcome(instance: dg.DagsterInstance, key: dg.AssetCheckKey, partition: Partition) -> str | None:
+    """Outcome of a gate's latest verdict on one partition; None when it never judged it."""
+    cursor = None
+    while page := instance.event_log_storage.get_asset_check_execution_history(key, limit=PAGE, cursor=cursor):
+        for record in page:
+            judged = from_dagster(record.partition) if record.partition is not None else ()
+            if judged == partition and record.evaluation is not None:
+                stated = record.evaluation.metadata.get("outcome")
+                return str(stated.value) if stated is not None else None
+        cursor = page[-1].id
+    return None

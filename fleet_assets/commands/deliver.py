@@ -125,7 +125,7 @@ def ingest(
         session.answer(rows, lambda: table_text(rows, ["root", "format", "files"]))
         return DONE
     settings = {
-        "vehicle_id": vehicle_id or vehicle.spec.name,
+        "vehicle_id": vehicle.spec.name if vehicle_id is None else vehicle_id,
         "depot": depot,
         "drive_id": drive_id,
         "revision": revision,
@@ -143,11 +143,13 @@ def report_drives(
     from fleet_assets.commands.drives import drive_states
 
     states = {state["drive_id"]: state for state in drive_states(session.fleet)}
-    verdicts = _latest_verdicts(runs)
+    verdicts = {(gate.asset, gate.gate, gate.partition): gate.outcome for run in runs for gate in run.gates}
     rows = []
     for upload, manifest in placed:
-        state = states.get(manifest.drive_id, {"status": "landing", "reason": None, "partition": None})
-        partition = state.get("partition")
+        waiting = {"status": "in the landing zone", "reason": None, "partition": f"{manifest.day}|{manifest.depot}"}
+        state = states.get(manifest.drive_id, waiting)
+        partition = state["partition"]
+        said = {f"{asset}:{gate}": outcome for (asset, gate, key), outcome in verdicts.items() if key == partition}
         rows.append(
             {
                 "drive_id": manifest.drive_id,
@@ -155,10 +157,10 @@ def report_drives(
                 "status": state["status"],
                 "partition": partition,
                 "reason": state["reason"],
-                "gates": {
-                    f"{asset}:{gate}": outcome for (asset, gate, key), outcome in verdicts.items() if key == partition
-                },
-                "look": f"fleet drives; fleet plan; make ui, asset silver/signals, partition {partition}",
+                "gates": said or (_earlier_verdicts(session, partition) if partition and turned else {}),
+                "look": "fleet drives"
+                if partition is None
+                else f"make ui: asset silver/signals, partition {partition}",
             }
         )
     session.answer(rows, lambda: "\n".join(_drive_text(row) for row in rows))
@@ -168,14 +170,23 @@ def report_drives(
     return DONE if clean or not turned else REFUSED
 
 
-def _latest_verdicts(runs: "Sequence[RunResult]") -> dict[tuple[str, str, str], str]:
-    return {(gate.asset, gate.gate, gate.partition): gate.outcome for run in runs for gate in run.gates}
+def _earlier_verdicts(session: Session, partition: str) -> dict[str, str]:
+    """What the gates last said of a partition in which nothing had to be done."""
+    from fleet_assets.build import all_gates
+    from sensors.verdicts import latest_outcome
+
+    key = tuple(partition.split("|"))
+    gates = [gate.key for gate in all_gates(session.fleet.tables) if len(gate.table.partition_by) == len(key)]
+    heard = {
+        f"{gate.asset_key.to_user_string()}:{gate.name}": latest_outcome(session.instance, gate, key) for gate in gates
+    }
+    return {name: outcome for name, outcome in heard.items() if outcome is not None}
 
 
 def _drive_text(row: dict[str, Any]) -> str:
     gates = [f"    {name:<44} {outcome}" for name, outcome in sorted(row["gates"].items())]
     reason = [f"    {row['reason']}"] if row["reason"] else []
-    head = f"drive {row['drive_id']}  {row['status']}  {row['partition'] or '(no partition)'}"
+    head = f"drive {row['drive_id']}  {row['status']}  {row['partition'] or 'no partition'}"
     return "\n".join([head, *reason, *gates, f"    look: {row['look']}"])
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("drive_id", "status", "partition", "vehicle_id", "vehicle_spec", "duration_s", "time_source", "reason")
 
+_STATES = ("clean", "quarantined", "rejected", "refused", "landed")
+
 
 class UnknownDriveError(click.UsageError):
     """A drive that is in no table."""
@@ -51,7 +53,7 @@ def find_drive(fleet: "Fleet", drive_id: str) -> Mapping[str, Any]:
 
 
 @click.command()
-@click.option("--status", help="Only drives in this state: clean, quarantined, rejected, refused, landed.")
+@click.option("--status", type=click.Choice(_STATES), help="Only drives in this state.")
 @fleet_command
 def drives(session: Session, *, status: str | None) -> int:
     r"""List all drives with state, partition and reason.

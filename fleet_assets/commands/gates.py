@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import click
 
-from fleet_assets.commands.session import DONE, REFUSED, WRONG_USE, Session, fleet_command, table_text
+from fleet_assets.commands.session import DONE, REFUSED, WRONG_USE, Session, check_partition, fleet_command, table_text
 
 if TYPE_CHECKING:
     from asset_checks.gates import Gate
@@ -53,6 +53,8 @@ def check(
         if not gates:
             click.echo(f"fleet: no gate guards {selection!r}. `fleet check` without --select lists all.", err=True)
             return WRONG_USE
+    if partition is not None:
+        check_partition(session, partition)
     results = list(_judge(session, gates, partition))
     folder = out or session.path / "reports"
     write_reports(results, folder)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fleet_assets.commands.session import DONE, REFUSED, WRONG_USE, Session, fleet_command, table_text
+from fleet_assets.commands.session import DONE, REFUSED, WRONG_USE, Session, check_partition, fleet_command, table_text
 
 if TYPE_CHECKING:
     from fleet_assets.provenance.ledger import Entry
@@ -65,6 +65,8 @@ def digest(session: Session, table: str | None, *, partition: str | None, object
       fleet digest silver.signals --partition '2018-08-02|sf'
       fleet digest --sign roots.json
     """
+    if partition is not None:
+        check_partition(session, partition)
     if table or partition:
         rows = partition_digests(session.fleet, table, partition)
         session.answer(rows, lambda: table_text(rows, ["table", "partition", "digest"]) if rows else "nothing there")

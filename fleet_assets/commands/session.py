@@ -77,7 +77,7 @@ class Session:
                 why = gate.metadata.get("missing") if gate.outcome == "inconclusive" else dict(gate.metadata)
                 self.say(f"    gate {gate.asset}:{gate.gate} {gate.outcome}: {why}")
         if result.error:
-            self.say("    " + result.error.strip().splitlines()[0][:400])
+            self.say(f"    {short_error(result.error)}")
 
     def say(self, text: str) -> None:
         """A line for people; with --json it goes to standard error, so that standard output stays one document."""
@@ -90,6 +90,33 @@ class Session:
     def close(self) -> None:
         """Release the instance."""
         self._stack.close()
+
+
+def short_error(text: str) -> str:
+    """First and last line of an error: what failed, and what its traceback ends with."""
+    lines = text.strip().splitlines()
+    return " … ".join(dict.fromkeys((lines[0][:400], lines[-1][:400])))
+
+
+def check_partition(session: Session, partition: str) -> None:
+    """Tell a misspelt partition from one that holds nothing.
+
+    Raises:
+        UsageError: When it is neither a day nor a day and a known depot.
+    """
+    from datetime import date
+
+    day, _, depot = partition.partition("|")
+    settings = session.fleet.settings
+    try:
+        known = date.fromisoformat(day).isoformat() == day and depot in {"", *settings.depots}
+    except ValueError:
+        known = False
+    if not known:
+        raise click.UsageError(
+            f"--partition {partition!r} is neither a day nor DAY|DEPOT. Write e.g. 2024-05-01|{settings.depots[0]}; "
+            f"depots: {', '.join(settings.depots)}."
+        )
 
 
 def table_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
@@ -110,6 +137,8 @@ def user_errors() -> tuple[type[Exception], ...]:
     from fleet_assets.policy.documents import InvalidPolicyError
     from fleet_assets.provenance.manifest import RefusedUploadError
     from fleet_assets.provenance.requests import CircularRequestError
+    from resources.platform import UnknownTableError
+    from resources.signer import UnusableKeyError
 
     return (
         CircularRequestError,
@@ -118,7 +147,9 @@ def user_errors() -> tuple[type[Exception], ...]:
         InvalidPolicyError,
         NoClockError,
         RefusedUploadError,
+        UnknownTableError,
         UnreadableRecordingError,
+        UnusableKeyError,
     )
 
 
@@ -138,7 +169,9 @@ def fleet_command(function: Callable[..., int | None]) -> Callable[..., None]:
             code = WRONG_USE
         except OSError as error:
             name = f"{error.filename}: " if error.filename else ""
-            click.echo(f"fleet: {name}{error.strerror}. Nothing is lost; free the cause and run it again.", err=True)
+            click.echo(
+                f"fleet: {name}{error.strerror or error}. Nothing is lost; free the cause and run it again.", err=True
+            )
             code = WRONG_USE
         finally:
             session.close()

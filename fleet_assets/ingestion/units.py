@@ -14,7 +14,7 @@ from fleet_assets.ingestion.recordings.dbc import DbcNotFoundError
 from fleet_assets.ingestion.telemetry_and_bulk_ingestion.admission import Admission, Bounds, admit
 from fleet_assets.ingestion.telemetry_and_bulk_ingestion.register import REGISTER
 from fleet_assets.ingestion.vehicle import Vehicle, vehicle_of
-from fleet_assets.policy.documents import Policies, digest_of
+from fleet_assets.policy.documents import InvalidPolicyError, Policies, digest_of
 from fleet_assets.provenance.fingerprints import Operator, fingerprint
 from fleet_assets.provenance.ledger import Entry, LakeTables, Partition
 from fleet_assets.provenance.manifest import Upload
@@ -25,6 +25,8 @@ from fleet_assets.provenance.restate import UnitInput, Wanted
 from fleet_assets.tables import Table
 
 DRIVES: Final = "bronze.drives"
+UnusableVehicle = DbcNotFoundError | InvalidPolicyError
+"""Why a vehicle cannot be used: a CAN database that is not there, or a spec that is gone or contradicts itself."""
 _drive_rows: dict[str, dict[str, Any]] = {}
 """Rows of `bronze.drives` by file digest: content-addressed, so they cannot go stale."""
 
@@ -58,7 +60,7 @@ class IngestionState:
     last_day: str
     landing: Landing
     objects: ObjectStore
-    _vehicles: dict[str, Vehicle | DbcNotFoundError] = field(default_factory=dict)
+    _vehicles: dict[str, Vehicle | UnusableVehicle] = field(default_factory=dict)
 
     @cached_property
     def admission(self) -> Admission:
@@ -77,12 +79,12 @@ class IngestionState:
                 revisions[drive_id] = max(int(request.body["revision"]), revisions.get(drive_id, 0))
         return revisions
 
-    def vehicle(self, name: str) -> Vehicle | DbcNotFoundError:
+    def vehicle(self, name: str) -> Vehicle | UnusableVehicle:
         """Vehicle by spec name, or why it cannot be used; looked up once per state."""
         if name not in self._vehicles:
             try:
                 self._vehicles[name] = vehicle_of(self.policies, name, self.dbc_folders)
-            except DbcNotFoundError as error:
+            except (DbcNotFoundError, InvalidPolicyError) as error:
                 self._vehicles[name] = error
         return self._vehicles[name]
 

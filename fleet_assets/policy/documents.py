@@ -27,6 +27,10 @@ class InvalidPolicyError(ValueError):
     """A policy document that breaks a rule; the message names document, place, rule and remedy."""
 
 
+class UnknownSchemaError(InvalidPolicyError):
+    """A schema that is not shipped."""
+
+
 class _StrictLoader(yaml.SafeLoader):
     """SafeLoader that refuses duplicate keys and aliases, and reads an unquoted date as text."""
 
@@ -134,7 +138,8 @@ class Policies:
         try:
             return self.documents[name]
         except KeyError:
-            known = ", ".join(sorted(other for other in self.documents if Path(other).parent == Path(name).parent))
+            beside = [other for other in self.documents if Path(other).parent == Path(name).parent]
+            known = ", ".join(sorted(beside or self.documents))
             raise InvalidPolicyError(f"no policy {name!r}. Known: {known}.") from None
 
     def __contains__(self, name: str) -> bool:
@@ -154,18 +159,27 @@ def load_schema(name: str) -> Mapping[str, Any]:
     path = resources.files("policies") / "schemas" / f"{name}.schema.json"
     if not path.is_file():
         known = sorted(entry.name.split(".")[0] for entry in (resources.files("policies") / "schemas").iterdir())
-        raise InvalidPolicyError(f"no schema {name!r}. Known: {', '.join(known)}.")
+        raise UnknownSchemaError(f"no schema {name!r}. Known: {', '.join(known)}.")
     schema: Mapping[str, Any] = json.loads(path.read_text())
     return schema
 
 
-def load_document(text: bytes, source: str) -> Mapping[str, Any]:
-    """Parse one document and check it against the schema that it names; equal bytes are parsed once."""
-    return _load_document(text, source)
+def load_document(text: bytes, source: str, expected: str | None = None) -> Mapping[str, Any]:
+    """Parse one document and check it against the schema that it names; equal bytes are parsed once.
+
+    Args:
+        text: The document.
+        source: Name used in errors.
+        expected: Short name of the schema that a document in its place has; any when None.
+
+    Raises:
+        InvalidPolicyError: When it is no document of that schema, naming each breach.
+    """
+    return _load_document(text, source, expected)
 
 
 @lru_cache(maxsize=256)
-def _load_document(text: bytes, source: str) -> Mapping[str, Any]:
+def _load_document(text: bytes, source: str, expected: str | None) -> Mapping[str, Any]:
     document = parse_yaml(text, source)
     name = document.get("schema")
     if not isinstance(name, str):
@@ -173,7 +187,14 @@ def _load_document(text: bytes, source: str) -> Mapping[str, Any]:
     match = _SCHEMA_NAME.match(name)
     if match is None:
         raise InvalidPolicyError(f"{source}: schema {name!r} is not of the form fleet.NAME/v1.")
-    validate(document, load_schema(match[1]), source)
+    if expected is not None and match[1] != expected:
+        raise InvalidPolicyError(f"{source}: schema {name!r}, allowed here: fleet.{expected}/v1. Correct it.")
+    try:
+        validate(document, load_schema(match[1]), source)
+    except UnknownSchemaError as error:
+        raise InvalidPolicyError(f"{source}: {error}") from error
+    except InvalidPolicyError as error:
+        raise InvalidPolicyError(f"{error}. Write it as policies/schemas/{match[1]}.schema.json says.") from error
     return document
 
 
@@ -183,6 +204,14 @@ def _yaml_files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Tr
             yield from _yaml_files(entry, f"{prefix}{entry.name}/")
         elif entry.name.endswith(".yaml"):
             yield prefix + entry.name.removesuffix(".yaml"), entry
+
+
+def _expected_schema(name: str, shipped: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Schema that a document of this name has: one that is laid over a shipped one is of the same kind."""
+    if name.startswith("vehicles/"):
+        return "vehicle"
+    stated = _SCHEMA_NAME.match(shipped[name]["schema"]) if name in shipped else None
+    return stated[1] if stated else None
 
 
 def load_policies(overlay: Path | None = None) -> Policies:
@@ -202,7 +231,7 @@ def load_policies(overlay: Path | None = None) -> Policies:
     for layer in layers:
         for name, entry in _yaml_files(layer):
             source = f"policies/{name}.yaml" if layer is shipped else str(entry)
-            documents[name] = load_document(entry.read_bytes(), source)
+            documents[name] = load_document(entry.read_bytes(), source, _expected_schema(name, documents))
             if name.startswith("vehicles/") and documents[name].get("name") != Path(name).name:
                 stated = documents[name].get("name")
                 raise InvalidPolicyError(f"{source}: states name {stated!r}. Name file and spec alike.")

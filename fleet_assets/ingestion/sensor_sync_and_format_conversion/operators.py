@@ -12,11 +12,13 @@ from fleet_assets.ingestion.recordings.protocol import UnreadableRecordingError
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.align import align_drive
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.decode import decode_drive
 from fleet_assets.ingestion.vehicle import Vehicle
+from fleet_assets.policy.documents import InvalidPolicyError
 from fleet_assets.provenance.fingerprints import Operator
 from fleet_assets.provenance.objects import ObjectStore
 from fleet_assets.provenance.restate import UnitTask
 
 KEYS: Final = ("drive_id", "day", "depot")
+INVALID_SPEC: Final = "invalid_vehicle_spec"
 DECODE: Final = Operator(
     name="sensor_sync_and_format_conversion.decode",
     version=1,
@@ -49,7 +51,8 @@ def decode(task: UnitTask) -> Mapping[str, pa.Table]:
         return nothing
     vehicle = task.context["vehicle"]
     if not isinstance(vehicle, Vehicle):
-        return {**nothing, "bronze.sensor_streams": _unreadable(task, drive, "missing_dbc", str(vehicle))}
+        rule = INVALID_SPEC if isinstance(vehicle, InvalidPolicyError) else "missing_dbc"
+        return {**nothing, "bronze.sensor_streams": _unreadable(task, drive, rule, str(vehicle))}
     objects: ObjectStore = task.context["objects"]
     listed = task.read("bronze.drive_files", ["path", "sha256"]).to_pylist()
     files: dict[str, Path] = {file["path"]: objects.local(file["sha256"], "raw") for file in listed}
@@ -68,6 +71,8 @@ def decode(task: UnitTask) -> Mapping[str, pa.Table]:
             recording.close()
     except UnreadableRecordingError as error:
         return {**nothing, "bronze.sensor_streams": _unreadable(task, drive, error.rule, str(error))}
+    except InvalidPolicyError as error:  # the spec names what its CAN databases do not have
+        return {**nothing, "bronze.sensor_streams": _unreadable(task, drive, INVALID_SPEC, str(error))}
     return {"bronze.sensor_samples": samples, "bronze.sensor_streams": streams}
 
 

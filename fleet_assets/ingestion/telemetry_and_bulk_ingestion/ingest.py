@@ -3,15 +3,16 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from fleet_assets.ingestion.recordings.discover import Found
 from fleet_assets.ingestion.recordings.open import open_recording
-from fleet_assets.ingestion.sensor_sync_and_format_conversion.start_time import probe_clock
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.start_time import DriveClock, probe_clock
 from fleet_assets.ingestion.vehicle import Vehicle
 from fleet_assets.provenance.manifest import Manifest, ManifestFile, drive_id_of, make_manifest
 
 GIVEN = "given"
+_NO_DIGEST: Final = "0" * 64
 
 
 class Staging(Protocol):
@@ -21,6 +22,10 @@ class Staging(Protocol):
         self, sources: Sequence[tuple[str, Path]], progress: Callable[[int], None] | None = None
     ) -> tuple[Path, list[ManifestFile]]:
         """Copy files next to the landing zone, hashing in the same pass."""
+        ...
+
+    def discard(self, staged: Path) -> None:
+        """Remove a staged upload that will not be published."""
         ...
 
     def publish(self, staged: Path, manifest: Manifest) -> str:
@@ -68,18 +73,28 @@ def deliver(
         clock = probe_clock(recording, spec, delivery.vehicle.dbcs, given_start_ns=delivery.given_start_ns)
     finally:
         recording.close()
+    _manifest(delivery, clock, [ManifestFile(path, 0, _NO_DIGEST) for path in found.files])  # refuse before copying
     staged, files = landing.stage(sorted(found.files.items()), progress)
-    manifest = make_manifest(
+    try:
+        manifest = _manifest(delivery, clock, files)
+        return landing.publish(staged, manifest), manifest
+    except BaseException:
+        landing.discard(staged)
+        raise
+
+
+def _manifest(delivery: Delivery, clock: DriveClock, files: Sequence[ManifestFile]) -> Manifest:
+    own_id = delivery.drive_id
+    return make_manifest(
         {
             "schema": "fleet.manifest/v1",
-            "drive_id": delivery.drive_id or drive_id_of(delivery.vehicle_id, files),
+            "drive_id": drive_id_of(delivery.vehicle_id, files) if own_id is None else own_id,
             "revision": delivery.revision,
             "vehicle_id": delivery.vehicle_id,
-            "vehicle_spec": spec.name,
+            "vehicle_spec": delivery.vehicle.spec.name,
             "depot": delivery.depot,
             "start_ns": clock.start_ns,
             "time_source": clock.time_source,
             "files": [{"path": file.path, "bytes": file.size_bytes, "sha256": file.sha256} for file in files],
         }
     )
-    return landing.publish(staged, manifest), manifest

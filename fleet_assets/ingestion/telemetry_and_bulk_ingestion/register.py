@@ -10,6 +10,7 @@ from fleet_assets.ingestion.recordings.open import open_recording
 from fleet_assets.ingestion.recordings.protocol import UnreadableRecordingError
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.start_time import DriveClock, NoClockError, probe_clock
 from fleet_assets.ingestion.vehicle import Vehicle
+from fleet_assets.policy.documents import InvalidPolicyError
 from fleet_assets.provenance.fingerprints import Operator
 from fleet_assets.provenance.manifest import Manifest, RefusedUploadError, day_of
 from fleet_assets.provenance.objects import ObjectMismatchError, ObjectRef, ObjectStore
@@ -40,9 +41,10 @@ def _probe(task: UnitTask, manifest: Manifest, paths: Mapping[str, Path]) -> tup
     """True start of the drive, and its recording format."""
     vehicle = task.context["vehicle"]
     if not isinstance(vehicle, Vehicle):
-        raise RefusedUploadError(
-            "missing_dbc", manifest.vehicle_spec, "every DBC file of the spec is found", str(vehicle)
-        )
+        rule, limit = "missing_dbc", "every DBC file of the spec is found"
+        if isinstance(vehicle, InvalidPolicyError):
+            rule, limit = "invalid_vehicle_spec", "a spec that does not contradict itself"
+        raise RefusedUploadError(rule, manifest.vehicle_spec, limit, str(vehicle))
     recording = open_recording(paths, format=vehicle.spec.format)
     try:
         given_ns = manifest.start_ns if manifest.time_source == "given" else None
@@ -65,7 +67,7 @@ def register_drive(task: UnitTask) -> Mapping[str, pa.Table] | Moved:
         _check_day(clock, manifest, task.context["first_day"], task.context["last_day"])
     except ObjectMismatchError as error:
         return _rejected(task, manifest, f"{error.what}_mismatch: {error}")
-    except (RefusedUploadError, UnreadableRecordingError, NoClockError) as error:
+    except (RefusedUploadError, UnreadableRecordingError, NoClockError, InvalidPolicyError) as error:
         return _rejected(task, manifest, str(error))
     day = day_of(clock.start_ns)
     keys = {"drive_id": manifest.drive_id, "day": day, "depot": manifest.depot}
