@@ -1,7 +1,7 @@
 """Real recordings moved by whole days: the same drive, as if the car had made it on another date.
 
-Here belongs what states UTC inside a recording: the GNSS time column of comma2k19 arrays; header and GNSS time frames of
-MDF 4 files. Every other byte stays as it is, so that all facts about the drive hold on its new day too.
+Here belongs what states UTC inside a recording: the GNSS time column of comma2k19 arrays; header and GNSS time frames
+of MDF 4 files. Every other byte stays as it is, so that all facts about the drive hold on its new day too.
 """
 
 import shutil

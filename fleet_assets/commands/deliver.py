@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fleet_assets.commands.session import DONE, REFUSED, WRONG_USE, Session, existing_path, fleet_command, table_text
+from fleet_assets.commands.session import (
+    DONE,
+    REFUSED,
+    WRONG_USE,
+    Session,
+    existing_path,
+    fleet_command,
+    short_error,
+    table_text,
+)
 
 if TYPE_CHECKING:
     from fleet_assets.crank import RunResult
@@ -156,7 +165,7 @@ def report_drives(
                 "upload": upload,
                 "status": state["status"],
                 "partition": partition,
-                "reason": state["reason"],
+                "reason": state["reason"] or _failure(runs, partition),
                 "gates": said or (_earlier_verdicts(session, partition) if partition and turned else {}),
                 "look": "fleet drives"
                 if partition is None
@@ -168,6 +177,12 @@ def report_drives(
         outcome == "pass" for row in rows for outcome in row["gates"].values()
     )
     return DONE if clean or not turned else REFUSED
+
+
+def _failure(runs: "Sequence[RunResult]", partition: str | None) -> str | None:
+    """Why the last run of a partition broke off, where it did."""
+    last = [run for run in runs if run.partition == partition][-1:]
+    return next((short_error(run.error) for run in last if run.error), None)
 
 
 def _earlier_verdicts(session: Session, partition: str) -> dict[str, str]:

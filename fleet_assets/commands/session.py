@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DONE: Final = 0
 REFUSED: Final = 1
 WRONG_USE: Final = 2
+_FREE_THE_CAUSE: Final = "Nothing is lost; free the cause (disk full? permissions?) and run it again."
 
 
 class Session:
@@ -153,6 +154,20 @@ def user_errors() -> tuple[type[Exception], ...]:
     )
 
 
+def storage_errors() -> tuple[type[Exception], ...]:
+    """What a full, read-only or broken disk raises: from files, and from the databases of catalog and instance."""
+    import sqlalchemy.exc
+
+    return (OSError, sqlalchemy.exc.OperationalError)
+
+
+def _storage_text(error: Exception, home: Path) -> str:
+    if not isinstance(error, OSError):
+        return f"{home}: a database cannot be read or written ({getattr(error, 'orig', None) or error})"
+    name = f"{error.filename}: " if error.filename else ""
+    return f"{name}{error.strerror or error}"
+
+
 def fleet_command(function: Callable[..., int | None]) -> Callable[..., None]:
     """A subcommand: adds --json and --home, turns known errors into one line and exit code 2."""
 
@@ -167,11 +182,8 @@ def fleet_command(function: Callable[..., int | None]) -> Callable[..., None]:
         except user_errors() as error:
             click.echo(f"fleet: {error}", err=True)
             code = WRONG_USE
-        except OSError as error:
-            name = f"{error.filename}: " if error.filename else ""
-            click.echo(
-                f"fleet: {name}{error.strerror or error}. Nothing is lost; free the cause and run it again.", err=True
-            )
+        except storage_errors() as error:
+            click.echo(f"fleet: {_storage_text(error, session.path)}. {_FREE_THE_CAUSE}", err=True)
             code = WRONG_USE
         finally:
             session.close()

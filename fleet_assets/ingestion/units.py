@@ -103,7 +103,7 @@ class IngestionState:
         extras = {}
         if "vehicles/*" in operator.policy:
             vehicle = self.vehicle(spec)
-            extras["dbc"] = vehicle.dbc_digest if isinstance(vehicle, Vehicle) else "missing"
+            extras["vehicle_inputs"] = vehicle.input_digest if isinstance(vehicle, Vehicle) else "missing"
         if asked := self.about(drive_id, operator.reads_requests):
             extras["requests"] = digest_of(sorted(request.request_id for request in asked))
         return fingerprint(operator, self.policies, sorted(inputs.items()), vehicle_spec=spec, extras=extras)

@@ -1,33 +1,36 @@
 """A vehicle as the operators of this area use it: its spec, the canonical signals, and its DBC files' content."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fleet_assets.ingestion.recordings.dbc import DbcText, find_dbcs
+from fleet_assets.ingestion.recordings.dbc import DbcText, find_dbcs, read_beside
 from fleet_assets.policy.canonical import CanonicalSignals, parse_canonical_signals
-from fleet_assets.policy.documents import Policies, digest_of
-from fleet_assets.policy.vehicles import VehicleSpec, parse_vehicle_spec
+from fleet_assets.policy.documents import Policies, digest_of, load_document
+from fleet_assets.policy.vehicles import VehicleSpec, calibrated, parse_vehicle_spec
 
 
 @dataclass(frozen=True)
 class Vehicle:
-    """Spec, vocabulary and DBC files of one vehicle.
+    """Spec, vocabulary, DBC files and calibration of one vehicle.
 
     Attributes:
-        spec: The vehicle spec.
+        spec: The vehicle spec, calibrated.
         canonical: The fleet's signals.
         dbcs: DBC name of the spec → its content and digest.
+        calibrations: Sensor → digest of its calibration file.
     """
 
     spec: VehicleSpec
     canonical: CanonicalSignals
     dbcs: Mapping[str, DbcText]
+    calibrations: Mapping[str, str]
 
     @property
-    def dbc_digest(self) -> str:
-        """Digest over the DBC files: what of the vehicle enters fingerprints besides the policies."""
-        return digest_of({name: dbc.sha256 for name, dbc in self.dbcs.items()})
+    def input_digest(self) -> str:
+        """Digest over DBC and calibration files: what of the vehicle enters fingerprints besides the policies."""
+        return digest_of([{name: dbc.sha256 for name, dbc in self.dbcs.items()}, dict(self.calibrations)])
 
 
 def vehicle_of(policies: Policies, name: str, dbc_folders: Sequence[Path]) -> Vehicle:
@@ -40,13 +43,19 @@ def vehicle_of(policies: Policies, name: str, dbc_folders: Sequence[Path]) -> Ve
 
     Raises:
         InvalidPolicyError: When there is no such spec.
-        InvalidSpecError: When the spec contradicts itself or the canonical signals.
-        DbcNotFoundError: When a DBC file that it needs is nowhere to be found.
+        InvalidSpecError: When the spec contradicts itself, the canonical signals or a calibration.
+        DbcNotFoundError: When a DBC or calibration file that it needs is nowhere to be found.
     """
     canonical = parse_canonical_signals(policies["canonical_signals"], policies.digest("canonical_signals"))
     document = f"vehicles/{name}"
     spec = parse_vehicle_spec(policies[document], policies.digest(document), canonical)
-    return Vehicle(spec, canonical, find_dbcs(spec, dbc_folders))
+    dbcs = find_dbcs(spec, dbc_folders)
+    calibrations = {}
+    for sensor, path in spec.calibration.items():
+        content = read_beside(f"calibration of {sensor}", path, dbc_folders)
+        spec = calibrated(spec, sensor, load_document(content, path)["signals"])
+        calibrations[sensor] = hashlib.sha256(content).hexdigest()
+    return Vehicle(spec, canonical, dbcs, calibrations)
 
 
 def dbcs_to_adopt(vehicle: Vehicle, home: Path, beside: Sequence[Path]) -> list[tuple[Path, Path]]:

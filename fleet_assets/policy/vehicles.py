@@ -6,7 +6,7 @@ applying the maps to recordings belong to the ingestion area.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from fleet_assets.policy.canonical import CanonicalSignals
@@ -186,6 +186,7 @@ class VehicleSpec:
         utc_from: Sensors that state UTC, best first.
         redundant_pairs: Pairs of canonical signals that measure the same quantity.
         digest: Digest of the document.
+        calibration: File with linear corrections, by sensor.
     """
 
     name: str
@@ -197,6 +198,7 @@ class VehicleSpec:
     utc_from: tuple[str, ...]
     redundant_pairs: tuple[tuple[str, str], ...]
     digest: str
+    calibration: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -331,11 +333,15 @@ def _sensor_problems(sensor: SensorSpec, body: Mapping[str, Any], dbc: Mapping[s
 
 
 def _spec_problems(spec: VehicleSpec, canonical: CanonicalSignals) -> list[str]:
+    stray = sorted(set(spec.calibration) - set(spec.sensors))
+    found = [
+        f"calibration/{name}: there is no such sensor (known: {sorted(spec.sensors)}). Correct it" for name in stray
+    ]
     given: dict[str, list[str]] = {}
     for sensor in spec.sensors.values():
         for name in sensor.signals:
             given.setdefault(name, []).append(sensor.name)
-    found = [
+    found += [
         f"{name} is given by {' and '.join(sensors)}. Keep one, or map the other to another canonical signal"
         for name, sensors in given.items()
         if len(sensors) > 1 and name in canonical.signals and canonical.signals[name].grid
@@ -390,8 +396,35 @@ def parse_vehicle_spec(document: Mapping[str, Any], digest: str, canonical: Cano
         utc_from=tuple(document["clock"]["utc_from"]),
         redundant_pairs=tuple((pair["a"], pair["b"]) for pair in document.get("redundant_pairs", ())),
         digest=digest,
+        calibration={name: body["path"] for name, body in document.get("calibration", {}).items()},
     )
     problems = (*parser.problems, *_spec_problems(spec, canonical))
     if problems:
         raise InvalidSpecError(spec.name, problems)
     return spec
+
+
+def calibrated(spec: VehicleSpec, sensor: str, corrections: Mapping[str, Any]) -> VehicleSpec:
+    """The spec with linear corrections of one sensor folded into its unit conversion.
+
+    Args:
+        spec: The vehicle spec.
+        sensor: Sensor of the spec.
+        corrections: Key `signals` of a `fleet.calibration/v1` document: signal → scale and offset.
+
+    Raises:
+        InvalidSpecError: When a signal is not one of the sensor's.
+    """
+    own = spec.sensors[sensor]
+    if unknown := sorted(set(corrections) - set(own.signals)):
+        known = ", ".join(own.signals)
+        problem = f"calibration/{sensor}: signals {unknown} are not of this sensor (known: {known}). Correct the file"
+        raise InvalidSpecError(spec.name, (problem,))
+    signals = {name: _corrected(body, corrections.get(name, {})) for name, body in own.signals.items()}
+    return replace(spec, sensors={**spec.sensors, sensor: replace(own, signals=signals)})
+
+
+def _corrected(body: SignalMap, correction: Mapping[str, float]) -> SignalMap:
+    scale, offset = correction.get("scale", 1.0), correction.get("offset", 0.0)
+    into = LinearMap(body.to_canonical.scale * scale, body.to_canonical.offset * scale + offset)
+    return replace(body, to_canonical=into, shift=body.shift * scale)

@@ -1,7 +1,7 @@
 """Web server and daemon of a fleet as its user starts them, spoken to through GraphQL.
 
-Here belongs what a person does in the UI: switching sensors off, launching, cancelling and resuming backfills. What must
-hold afterwards is the business of the tests. All processes end with the block that started them.
+Here belongs what a person does in the UI: switching sensors off, launching, cancelling and resuming backfills. What
+must hold afterwards is the business of the tests. All processes end with the block that started them.
 """
 
 import json
@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-RUNS_AT_ONCE: Final = f"""
+RUNS_AT_ONCE: Final = """
 concurrency:
   runs:
-    max_concurrent_runs: {2}
+    max_concurrent_runs: 2
 """
 PATIENCE_S: Final = 1500.0
 """Longest wait for anything: a guard against hanging, many times what is expected."""

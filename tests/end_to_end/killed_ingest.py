@@ -26,8 +26,8 @@ MOMENTS: Final = (
     "event.before",
     "event.after",
 )
-"""Where it can be killed: half a file copied; half a file written; a file in place; around staging a data file; before a
-commit, with its metadata written but the catalog not pointing at it, after it; around an event of the instance."""
+"""Where it can be killed: half a file copied; half a file written; a file in place; around staging a data file; before
+a commit, with its metadata written but the catalog not pointing at it, after it; around an event of the instance."""
 
 DRIVE_ID: Final = "killed"
 
@@ -68,6 +68,7 @@ class Armed:
     plan: Plan
 
     def __call__(self, argument: Any) -> Any:
+        """Run the function in this process, hooks in place."""
         arm(self.plan)
         return self.function(argument)
 

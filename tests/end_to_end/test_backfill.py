@@ -22,9 +22,11 @@ FIRST = date(2024, 5, 1)
 DAYS = [str(FIRST + timedelta(days=number)) for number in range(10)]
 DEPOTS = ("north", "south")
 PARTITIONS = [f"{day}|{depot}" for day in DAYS for depot in DEPOTS]
-SHORT = "2024-05-02|north"
+SHORT_DAY = DAYS[1]
+SHORT = f"{SHORT_DAY}|north"
 COMMA_DAY, CSS_DAY = date(2018, 8, 2), date(2021, 7, 26)
 ROLL_UP = ("ops/daily_coverage",)
+SUMMARISE = "telemetry_and_bulk_ingestion.summarise_day"
 
 Deliver = Callable[[TestFleet], None]
 Resume = Callable[[Services, str], str]
@@ -96,18 +98,19 @@ def tell(folder: Path, deliver: Deliver, resume: Resume) -> Story:
     return Story(fleet, undisturbed.digests(), cancelled, resumed, status, (before, after))
 
 
-def by_partition(runs: Sequence[BackfillRun], *statuses: str) -> set[str]:
-    return {run.partition for run in runs if run.status in statuses}
+def by_partition(runs: Sequence[BackfillRun]) -> dict[str, str]:
+    """Status by partition; one run per partition is what all gates rely on."""
+    assert [key for key, count in Counter(run.partition for run in runs).items() if count > 1] == []
+    return {run.partition: run.status for run in runs}
 
 
-def assert_interrupted(story: Story) -> None:
-    """The first backfill did half of the work and was cut off in the rest."""
-    assert set(Counter(run.partition for run in story.cancelled).values()) == {1}
-    ended = by_partition(story.cancelled, "SUCCESS", "FAILURE")
+def assert_cut_off(story: Story) -> None:
+    """The first backfill did half of the work and nothing of the rest."""
+    states = by_partition(story.cancelled)
+    ended = {partition for partition, status in states.items() if status in {"SUCCESS", "FAILURE"}}
     assert len(PARTITIONS) // 2 <= len(ended) < len(PARTITIONS)
-    assert by_partition(story.cancelled, "CANCELED") == by_partition(story.cancelled) | (
-        {run.partition for run in story.cancelled} - ended
-    )
+    assert {states[partition] for partition in states.keys() - ended} <= {"CANCELED"}
+    assert story.commits[0] < len(PARTITIONS)
 
 
 def assert_same_as_undisturbed(story: Story) -> None:
@@ -139,3 +142,49 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Story:
                 drive.upload(fleet, recordings)
 
     return tell(folder, deliver, launch_again)
+
+
+def test_a_backfill_cancelled_half_way_and_launched_again_leaves_the_tables_of_an_undisturbed_fleet(
+    synthetic: Story,
+) -> None:
+    assert_cut_off(synthetic)
+    assert_same_as_undisturbed(synthetic)
+    assert_at_rest(synthetic.fleet, {"silver/signals:coverage": SHORT}, {(SUMMARISE, (SHORT_DAY,))})
+
+
+def test_one_failed_day_leaves_the_other_nine_done(synthetic: Story) -> None:
+    assert synthetic.status == "COMPLETED_FAILED"
+    assert by_partition(synthetic.resumed) == {
+        partition: "FAILURE" if partition == SHORT else "SUCCESS" for partition in PARTITIONS
+    }
+    days = synthetic.fleet.sql("select distinct day from silver.signals order by day")
+    assert [row["day"] for row in days] == DAYS
+
+
+@pytest.mark.real_data
+def test_ten_days_of_two_real_cars_cancelled_half_way_and_resumed_are_those_of_an_undisturbed_fleet(
+    tmp_path: Path, real_data: Path
+) -> None:
+    comma = real_data / "comma2k19_example" / "sample"
+    css = real_data / "css_canedge_mf4" / "sample" / "3BA199E2_trip164_morning"
+    dbcs = dbc_folders(css)
+
+    def deliver(fleet: TestFleet) -> None:
+        for day in DAYS:
+            on = date.fromisoformat(day)
+            shifted = shift_comma2k19(comma, tmp_path / "north" / day, (on - COMMA_DAY).days)
+            fleet.upload(shifted, depot="north", vehicle_id="comma", drive_id=f"comma-{day}")
+            shifted = shift_canedge(css, tmp_path / "south" / day, (on - CSS_DAY).days)
+            fleet.upload(
+                shifted, depot="south", vehicle_id="css", drive_id=f"css-{day}", spec=CSS_SPEC, dbc_folders=dbcs
+            )
+
+    story = tell(tmp_path, deliver, Services.resume)
+    assert_cut_off(story)
+    assert story.status == "COMPLETED_SUCCESS"
+    assert set(by_partition(story.resumed).values()) == {"SUCCESS"}
+    assert_same_as_undisturbed(story)
+    assert_at_rest(story.fleet)
+    drives = story.fleet.sql("select day, depot, status, time_source from bronze.drive_status order by day, depot")
+    assert [f"{row['day']}|{row['depot']}" for row in drives] == PARTITIONS
+    assert {(row["status"], row["time_source"]) for row in drives} == {("clean", "gnss")}

@@ -144,6 +144,13 @@ def test_a_held_value_is_as_old_as_allowed_and_no_older(late, known):
     assert np.isfinite(found[:10]).all()
 
 
+def test_two_instants_have_cells_to_average_in_and_one_has_none():
+    t_ns, value = START_NS + np.array([-20 * MS, 20 * MS, 120 * MS]), np.array([1.0, 3.0, 7.0])
+    grid = START_NS + np.arange(2) * GRID
+    np.testing.assert_array_equal(mean(grid, t_ns, value + [0, 2, 0], max_gap_ns=S), [3.0, 7.0])
+    np.testing.assert_array_equal(mean(grid[:1], t_ns, value, max_gap_ns=S), [2.0])
+
+
 @settings(max_examples=60, deadline=None)
 @given(sampled(), st.integers(0, 30))
 def test_no_later_sample_changes_a_held_value(case, instant):

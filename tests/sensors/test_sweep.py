@@ -1,4 +1,4 @@
-"""What the sweep asks for is decided by a pure function: capped, counted by attempt, and never beside a run under way."""
+"""What the sweep asks for: capped, counted by attempt, held by gates, and never beside a run under way."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleet_assets.policy.documents import Policies
 from fleet_assets.provenance.fingerprints import Operator
-from fleet_assets.provenance.ledger import Partition, Plan
+from fleet_assets.provenance.ledger import Partition, Plan, root
 from fleet_assets.provenance.restate import Step, UnitInput, Wanted
 from fleet_assets.provenance.staleness import Stale
 from fleet_assets.tables import Column, Table
@@ -169,14 +170,12 @@ def instance() -> dg.DagsterInstance:
 
 
 def look(instance: dg.DagsterInstance, lake: MemoryLake, steps: list[Step], size: int) -> Observed:
-    platform: Any = SimpleNamespace(lake=lake, tables={BULK.name: BULK, WHOLE.name: WHOLE})
+    platform: Any = SimpleNamespace(lake=lake, tables={BULK.name: BULK, WHOLE.name: WHOLE}, policies=Policies({}))
     return observe(platform, instance, steps, size, {})
 
 
 def add_run(instance: dg.DagsterInstance, status: dg.DagsterRunStatus, **tags: str) -> None:
-    instance.add_run(
-        dg.DagsterRun(job_name="sweep", status=status, tags={k.replace("__", "/"): v for k, v in tags.items()})
-    )
+    instance.add_run(dg.DagsterRun(job_name="sweep", status=status, tags=tags))
 
 
 def bulk_step() -> Step:
@@ -195,7 +194,7 @@ def test_a_sweep_looks_after_the_steps_of_its_own_partitions_only(instance: dg.D
 
 
 @pytest.mark.parametrize(
-    "status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    "status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 )
 def test_runs_under_way_are_seen_with_and_without_a_partition(
     instance: dg.DagsterInstance, status: dg.DagsterRunStatus
@@ -223,8 +222,6 @@ def test_a_partition_whose_data_version_dagster_knows_otherwise_is_unreported(in
     lake.put(BULK, NORTH, "d1", [row], "f" * 24)
     seen = look(instance, lake, [bulk_step()], 2)
     assert (list(seen.stale), dict(seen.unreported)) == ([], {NORTH: [BULK.name]})
-    from fleet_assets.provenance.ledger import root
-
     for digest, known in (("old", False), (root(lake.entries(BULK)), True)):
         instance.report_runless_asset_event(
             dg.AssetMaterialization(

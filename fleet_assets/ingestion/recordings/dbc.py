@@ -19,7 +19,7 @@ _PARENTS_SEARCHED: Final = 3
 
 
 class DbcNotFoundError(Exception):
-    """A CAN database that is nowhere to be found, or that may not be read from where the spec points."""
+    """A file that a spec names and that is nowhere to be found, or may not be read from where the spec points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +82,32 @@ def _from_package(ref: DbcRef, package: str, file: str) -> DbcText:
     return _dbc_text(ref.name, f"{package}/{file}", content)
 
 
-def _from_folders(ref: DbcRef, path: str, search: Sequence[Path]) -> DbcText:
+def read_beside(what: str, path: str, search: Sequence[Path]) -> bytes:
+    """Content of a file that a spec names, from the first search folder that has it.
+
+    Args:
+        what: What the file is, for messages, e.g. `dbc powertrain`.
+        path: Relative name.
+        search: Folders, in order. A link that leads out of its folder is not followed.
+
+    Raises:
+        DbcNotFoundError: Naming the file, where it was looked for and what to do.
+    """
     relative = PurePosixPath(path.replace("\\", "/"))
     if relative.is_absolute() or ".." in relative.parts or ":" in path:
         raise DbcNotFoundError(
-            f"dbc {ref.name}: path {path!r} leads out of the search folders. Give a name relative to one of them"
+            f"{what}: path {path!r} leads out of the search folders. Give a name relative to one of them"
         )
     for folder in search:
         candidate = (folder / relative).resolve()
         if not candidate.is_file() or not candidate.is_relative_to(folder.resolve()):
             continue
         if candidate.stat().st_size > MAX_DBC_BYTES:
-            raise DbcNotFoundError(
-                f"dbc {ref.name}: {candidate} is larger than {MAX_DBC_BYTES} bytes. Use another file"
-            )
-        return _dbc_text(ref.name, relative.name, candidate.read_bytes())
+            raise DbcNotFoundError(f"{what}: {candidate} is larger than {MAX_DBC_BYTES} bytes. Use another file")
+        return candidate.read_bytes()
     looked = ", ".join(str(folder) for folder in search) or "(no folder given)"
     raise DbcNotFoundError(
-        f"dbc {ref.name}: no file {path!r} in {looked}. Put the file in one of these folders; "
+        f"{what}: no file {path!r} in {looked}. Put the file in one of these folders; "
         "it need not be shipped with the spec"
     )
 
@@ -117,7 +125,8 @@ def find_dbcs(spec: VehicleSpec, search: Sequence[Path]) -> dict[str, DbcText]:
     found = {}
     for name, ref in spec.dbc.items():
         if ref.path is not None:
-            found[name] = _from_folders(ref, ref.path, search)
+            content = read_beside(f"dbc {name}", ref.path, search)
+            found[name] = _dbc_text(name, PurePosixPath(ref.path).name, content)
         else:
             found[name] = _from_package(ref, ref.package or "", ref.file or "")
     return found

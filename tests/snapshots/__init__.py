@@ -1,0 +1,1 @@
+"""What the asset graph looked like when someone last looked at it on purpose."""
