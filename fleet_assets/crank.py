@@ -12,12 +12,13 @@ from typing import Any, Final
 import dagster as dg
 
 from partitions.keys import to_dagster
-from resources.processes import PROCESS_TAG, close_lost_runs, process_identity
+from resources.processes import PROCESS_TAG, WAITING, close_lost_runs, process_identity, runs_elsewhere
 
 RUN_KEY_TAG: Final = "dagster/run_key"
 SENSOR_TAG: Final = "dagster/sensor_name"
 PARTITION_TAG: Final = "dagster/partition"
 MAX_TURNS: Final = 200
+POLL_S: Final = 0.5
 _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -70,6 +71,8 @@ class Crank:
         instance: The instance that the UI opens too.
         on_run: Called after every run.
         sensors: Names of the sensors to tick, in order.
+        sweeps: Names of the sweeps, ticked once nothing else is asked for.
+        on_wait: Called with the reason while another process has to finish first.
     """
 
     defs: dg.Definitions
@@ -77,7 +80,9 @@ class Crank:
     on_run: Callable[[RunResult], None] = lambda _: None
     sensors: Sequence[str] = ("landing", "landing_quarantine")
     sweeps: Sequence[str] = ("restatement_sweep", "roll_up_sweep")
+    on_wait: Callable[[str], None] = lambda _: None
     _cursor: Any = field(default=None, repr=False)
+    _waiting: list[str] = field(default_factory=list, repr=False)
 
     def turn(self) -> list[RunResult]:
         """Tick until nothing is requested: landing, then automation, then the sweeps that catch what edges lost.
@@ -90,13 +95,25 @@ class Crank:
             list(self._automation())  # the first tick only learns what is there; changes count from then on
         results: list[RunResult] = []
         for _ in range(MAX_TURNS):
-            requested = list(self._tick(self.sensors)) or list(self._automation())
-            requested = requested or list(self._tick(self.sweeps))
+            requested = self._requested()
             if not requested:
                 return results
             for source, request in requested:
                 results.append(self._run(source, request))
         raise RuntimeError(f"not at rest after {MAX_TURNS} turns; last asked for: {results[-1].assets}. Report this.")
+
+    def _requested(self) -> list[tuple[str, dg.RunRequest]]:
+        """What is asked for now. Waits while what is outstanding is in the hands of another living process."""
+        told = ""
+        while True:
+            self._waiting.clear()
+            found = list(self._tick(self.sensors)) or list(self._automation()) or list(self._tick(self.sweeps))
+            if found or not self._waiting or not runs_elsewhere(self.instance):
+                return found
+            if self._waiting[0] != told:
+                told = self._waiting[0]
+                self.on_wait(told)
+            time.sleep(POLL_S)
 
     def tick(self, names: Sequence[str]) -> list[RunResult]:
         """Tick these sensors once and execute what they ask for."""
@@ -131,6 +148,8 @@ class Crank:
                 resources=dict(self.defs.resources or {}),
             ) as context:
                 tick = sensor.evaluate_tick(context)
+            if (tick.skip_message or "").startswith(WAITING):
+                self._waiting.append(str(tick.skip_message))
             for request in tick.run_requests or ():
                 if not self._known(request.run_key):
                     yield name, request

@@ -77,7 +77,7 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     """One pool per process and size, kept warm between runs (start-up costs more than a short drive)."""
     if workers not in _pools:
         for variable in SINGLE_THREAD_VARIABLES:
-            os.environ.setdefault(variable, "1")
+            os.environ[variable] = "1"  # whatever the caller's shell says: threads would change the last bits
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(_PRELOAD))
         _pools[workers] = ProcessPoolExecutor(workers, mp_context=context, initializer=_single_thread)

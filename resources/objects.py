@@ -15,12 +15,18 @@ COPY_BYTES: Final = 4 << 20
 
 
 def copy_and_hash(source: Any, target: Any, digest: Any, progress: Callable[[int], None] | None = None) -> int:
-    """Copy a stream to another, hashing on the way. Returns the number of bytes copied."""
+    """Copy a stream to another, hashing on the way. Returns the number of bytes copied.
+
+    Raises:
+        OSError: When the target takes no more; an unbuffered one first takes a part, which is no error to it.
+    """
     buffer = memoryview(bytearray(COPY_BYTES))
     copied = 0
     while count := source.readinto(buffer):
         digest.update(buffer[:count])
-        target.write(buffer[:count])
+        written = 0
+        while written < count:
+            written += target.write(buffer[written:count])
         copied += count
         if progress is not None:
             progress(count)

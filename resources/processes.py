@@ -12,6 +12,8 @@ import dagster as dg
 
 PROCESS_TAG: Final = "fleet/process"
 LOST_TAG: Final = "fleet/lost"
+WAITING: Final = "Waiting for the runs under way on "
+"""How a sweep begins its reason to ask for nothing, when what is outstanding is in other runs' hands."""
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 _START_FIELD: Final = 19
 """Start time in /proc/PID/stat, counted from the field after the command's closing parenthesis (proc(5): field 22)."""
@@ -55,6 +57,12 @@ def _answers(pid: int) -> bool:
 def is_gone(identity: str) -> bool:
     """Whether the process that once had this identity no longer runs."""
     return process_identity(int(identity.split(":")[1])) != identity
+
+
+def runs_elsewhere(instance: dg.DagsterInstance) -> bool:
+    """Whether another living process executes a run."""
+    others = (run.tags.get(PROCESS_TAG) for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)))
+    return any(identity != process_identity() and not is_gone(identity) for identity in others if identity)
 
 
 def close_lost_runs(instance: dg.DagsterInstance) -> int:

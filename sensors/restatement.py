@@ -16,7 +16,7 @@ from fleet_assets.provenance.restate import Step
 from fleet_assets.provenance.staleness import Stale, partition_roots, stale_partitions, unreported
 from partitions.keys import from_dagster, to_dagster
 from resources.platform import Fleet
-from resources.processes import LOST_TAG, close_lost_runs
+from resources.processes import LOST_TAG, WAITING, close_lost_runs
 from sensors.verdicts import GatesByTable, Standing, outdated_verdicts, standings
 
 DATA_VERSION_TAG: Final = "dagster/data_version"
@@ -109,6 +109,16 @@ def decide(observed: Observed, *, cap: int, attempts: int) -> list[Ask]:
         reason = "; ".join(reasons.get(partition, ["Dagster or the gates do not know the lake's state"]))
         asks.append(Ask(partition, identity, made, reason))
     return asks[:cap]
+
+
+def idle_reason(observed: Observed, attempts: int) -> str:
+    """Why nothing is requested."""
+    outstanding = plan_identities(observed.stale, observed.unreported)
+    if busy := sorted("|".join(partition) for partition in observed.active.intersection(outstanding)):
+        return f"{WAITING}{', '.join(busy[:5])}{' …' if len(busy) > 5 else ''}."  # noqa: PLR2004 - enough to read
+    held = len(observed.held.intersection(outstanding))
+    tried = f", {len(outstanding) - held} tried {attempts} times" if len(outstanding) > held else ""
+    return f"Nothing to request: {len(outstanding)} partitions outstanding, {held} of them held back by gates{tried}."
 
 
 def _reported(instance: dg.DagsterInstance, tables: Sequence[str]) -> dict[str, dict[Partition, str]]:
@@ -257,10 +267,7 @@ def sweep_sensor(
         observed = observe(ingestion, context.instance, steps, partition_size, gates, also=also)
         asks = decide(observed, cap=policy["runs_per_tick"], attempts=policy["attempts"])
         if not asks:
-            return dg.SkipReason(
-                f"Nothing to request: {len(observed.stale)} stale partitions, {len(observed.active)} with runs under "
-                f"way, {len(observed.held)} held back by gates; the others were tried {policy['attempts']} times."
-            )
+            return dg.SkipReason(idle_reason(observed, policy["attempts"]))
         return dg.SensorResult(run_requests=[run_request(ask, keys) for ask in asks])
 
     return sweep

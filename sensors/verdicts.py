@@ -119,7 +119,7 @@ def latest_outcome(instance: dg.DagsterInstance, key: dg.AssetCheckKey, partitio
     while page := instance.event_log_storage.get_asset_check_execution_history(key, limit=PAGE, cursor=cursor):
         for record in page:
             judged = from_dagster(record.partition) if record.partition is not None else ()
-            if judged == partition and record.evaluation is not None:
+            if judged == partition and record.evaluation is not None and record.status.value in _SETTLED:
                 stated = record.evaluation.metadata.get("outcome")
                 return str(stated.value) if stated is not None else None
         cursor = page[-1].id

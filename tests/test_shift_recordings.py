@@ -2,6 +2,7 @@
 
 import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def test_a_shifted_mdf4_trip_differs_in_header_and_gnss_time_only(real_data: Pat
     for path in (source / name, moved / name):
         with MDF(path) as raw:
             start = raw.header.start_time
-            decoded = raw.extract_bus_logging({"CAN": [(str(folder / "dbc" / "canmod-gps.dbc"), 0)]})
+            decoded: Any = raw.extract_bus_logging({"CAN": [(str(folder / "dbc" / "canmod-gps.dbc"), 0)]})
         channels = {
             (number, channel.name): decoded.get(channel.name, group=number).samples
             for number, group in enumerate(decoded.groups)

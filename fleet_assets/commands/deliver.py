@@ -165,7 +165,7 @@ def report_drives(
                 "upload": upload,
                 "status": state["status"],
                 "partition": partition,
-                "reason": state["reason"] or _failure(runs, partition),
+                "reason": state["reason"] or (_broken_off(runs, partition, waits=state is waiting) if turned else None),
                 "gates": said or (_earlier_verdicts(session, partition) if partition and turned else {}),
                 "look": "fleet drives"
                 if partition is None
@@ -179,10 +179,14 @@ def report_drives(
     return DONE if clean or not turned else REFUSED
 
 
-def _failure(runs: "Sequence[RunResult]", partition: str | None) -> str | None:
-    """Why the last run of a partition broke off, where it did."""
+def _broken_off(runs: "Sequence[RunResult]", partition: str | None, *, waits: bool) -> str | None:
+    """Why a drive came no further, where its last run broke off or none was made for it."""
     last = [run for run in runs if run.partition == partition][-1:]
-    return next((short_error(run.error) for run in last if run.error), None)
+    failed = next((short_error(run.error) for run in last if run.error), None)
+    if failed is None and not waits:
+        return None
+    cause = failed or "the runs that should register it failed before"
+    return f"{cause}. Nothing is lost; free the cause, then run `fleet reconcile`."
 
 
 def _earlier_verdicts(session: Session, partition: str) -> dict[str, str]:

@@ -12,6 +12,8 @@ import click
 from fleet_assets.commands.session import DONE, REFUSED, WRONG_USE, Session, check_partition, fleet_command, table_text
 
 if TYPE_CHECKING:
+    import dagster as dg
+
     from asset_checks.gates import Gate
     from fleet_assets.crank import GateResult
     from fleet_assets.provenance.ledger import Partition
@@ -158,6 +160,8 @@ def write_reports(results: "Sequence[GateResult]", folder: Path) -> None:
 def reconcile(session: Session) -> int:
     r"""Make Dagster know what the lake holds, after a kill or with a new instance, and finish what is outstanding.
 
+    What failed as often as the policy allows is tried anew: whoever asks has freed the cause.
+
     \b
     Example:
       fleet reconcile
@@ -165,7 +169,20 @@ def reconcile(session: Session) -> int:
     from resources.processes import close_lost_runs
 
     lost = close_lost_runs(session.instance)
+    _forgive(session.instance)
     runs = session.crank().turn()
     document = {"closed_runs": lost, "runs": len(runs), "failed": sum(not run.success for run in runs)}
     session.answer(document, lambda: f"{lost} dead runs closed, {len(runs)} runs made, {document['failed']} failed")
     return REFUSED if document["failed"] else DONE
+
+
+def _forgive(instance: "dg.DagsterInstance") -> None:
+    """Let failed runs no longer count as attempts."""
+    import dagster as dg
+
+    from resources.processes import LOST_TAG
+    from sensors.restatement import PLAN_TAG
+
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])):
+        if PLAN_TAG in run.tags and LOST_TAG not in run.tags:
+            instance.add_run_tags(run.run_id, {LOST_TAG: "true"})

@@ -63,7 +63,7 @@ class Session:
         """The crank on this home's instance."""
         from fleet_assets.crank import Crank
 
-        return Crank(self.defs, self.instance, on_run or self.report_run)
+        return Crank(self.defs, self.instance, on_run or self.report_run, on_wait=self.say)
 
     def report_run(self, result: "RunResult") -> None:
         """One line per run on standard error, and why it failed."""

@@ -1,11 +1,14 @@
-"""Runs every operator's function on one fixed drive and takes the digest of each output table."""
+"""Runs every operator's function on a few fixed drives and takes the digest of each output table."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from fleet_assets.ingestion.steps import (
     ALIGN_STEP,
@@ -15,97 +18,163 @@ from fleet_assets.ingestion.steps import (
     HOLD_BACK_STEP,
     REFUSE_STEP,
     REGISTER_STEP,
+    STEPS,
 )
 from fleet_assets.ingestion.telemetry_and_bulk_ingestion.admission import Refusal
 from fleet_assets.ingestion.vehicle import vehicle_of
-from fleet_assets.policy.documents import load_policies
+from fleet_assets.policy.documents import digest_of, load_policies
 from fleet_assets.provenance.digests import file_sha256
 from fleet_assets.provenance.fingerprints import Operator, policy_digest
 from fleet_assets.provenance.ledger import Entry
-from fleet_assets.provenance.manifest import ManifestFile, make_manifest
+from fleet_assets.provenance.manifest import Manifest, ManifestFile, make_manifest
 from fleet_assets.provenance.restate import Moved, Step, UnitTask
 from fleet_assets.tables import all_tables
 from resources.data_files import DataFiles, parquet_bytes
 from resources.landing import LocalLanding
 from resources.objects import LocalObjects
 from tests.harness import COMMA_SPEC, utc_ns
-from tests.recordings_factory import write_comma2k19_drive
+from tests.recordings_factory import MDF4_VEHICLE, write_comma2k19_drive, write_mdf4_drive, write_mdf4_vehicle
 
-DRIVE = "golden"
+START_NS = utc_ns("2024-05-01T08:00:00")
 PARTITION = ("2024-05-01", "north")
 WRITER = "pyarrow"
+DERIVED = (DECODE_STEP, FIND_STEP, HOLD_BACK_STEP, ALIGN_STEP)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One drive.
+
+    Attributes:
+        name: Drive id.
+        spec: Vehicle spec.
+        write: Writes the recording into a folder and returns its files by name.
+        fixed_bytes: Whether the recording has the same bytes whenever it is written.
+    """
+
+    name: str
+    spec: str
+    write: Callable[[Path], Mapping[str, Path]]
+    fixed_bytes: bool = True
+
+
+def _clean(folder: Path) -> Mapping[str, Path]:
+    return write_comma2k19_drive(folder, start_utc_ns=START_NS, seconds=15, seed=7)
+
+
+def _faulty(folder: Path) -> Mapping[str, Path]:
+    """A spike, samples out of range, a gap, and time that runs backward."""
+    files = write_comma2k19_drive(folder, start_utc_ns=START_NS, seconds=15, seed=8)
+    imu = folder / "processed_log" / "IMU"
+    accel = np.load(imu / "accelerometer" / "value")
+    accel[400, 0], accel[800:803, 1] = -64.0, 90.0
+    gyro_t = np.load(imu / "gyro" / "t")
+    gyro_t[500:] += 1.7
+    gyro_t[900] -= 0.05
+    for path, array in ((imu / "accelerometer" / "value", accel), (imu / "gyro" / "t", gyro_t)):
+        with path.open("wb") as stream:
+            np.save(stream, array, allow_pickle=False)
+    return files
+
+
+def _held(folder: Path) -> Mapping[str, Path]:
+    """A drive that is quarantined, for want of a required sensor."""
+    files = write_comma2k19_drive(folder, start_utc_ns=START_NS, seconds=15, seed=9)
+    shutil.rmtree(folder / "processed_log" / "IMU" / "accelerometer")
+    return {name: path for name, path in files.items() if path.exists()}
+
+
+def _logged(folder: Path) -> Mapping[str, Path]:
+    return write_mdf4_drive(folder, start_utc_ns=START_NS, seconds=15, seed=10, files=2, compression=2)
+
+
+CASES = (
+    Case("clean", COMMA_SPEC, _clean),
+    Case("faulty", COMMA_SPEC, _faulty),
+    Case("held", COMMA_SPEC, _held),
+    Case("logged", MDF4_VEHICLE, _logged, fixed_bytes=False),  # asammdf writes the time of writing
+)
 
 
 class GoldenRun:
-    """One drive through all operators, in order, without a lake: each output file is the next one's input."""
+    """Some drives through all operators, in order, without a lake: each output file is the next one's input."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.policies = folder, load_policies()
+        self.folder = folder
+        write_mdf4_vehicle(folder / "policies")
+        self.policies = load_policies(folder / "policies")
         self.tables = all_tables(self.policies["canonical_signals"])
         self.files = DataFiles({})
-        self.entries: dict[str, Entry] = {}
+        self.objects = LocalObjects(str(folder / "objects"), ("raw",))
         self.outputs: dict[str, dict[str, str]] = {}
 
-    def run(self) -> dict[str, dict[str, Any]]:
-        """Operator name → its version and the digest of each output table."""
-        vehicle = vehicle_of(self.policies, COMMA_SPEC, [])
-        objects = LocalObjects(str(self.folder / "objects"), ("raw",))
-        landing, manifest = self._upload()
-        days = {"first_day": "2024-04-01", "last_day": "2024-06-01"}
-        registration = {
-            "manifest": manifest,
-            "upload": DRIVE,
-            "vehicle": vehicle,
-            "landing": landing,
-            "objects": objects,
-        }
-        self._step(REGISTER_STEP, {**registration, **days})
-        drive = self.files.read(self.tables["bronze.drives"], [self.entries["bronze.drives"]]).to_pylist()[0]
-        context = {"drive": drive, "vehicle": vehicle, "objects": objects, "requests": []}
-        for step in (DECODE_STEP, FIND_STEP, HOLD_BACK_STEP, ALIGN_STEP):
-            self._step(step, context)
-        self._step(
-            DAY_STEP, {"entries": {name: [self.entries[name]] for name in DAY_STEP.operator.inputs}}, PARTITION[0]
-        )
+    def run(self, cases: Sequence[Case] = CASES) -> dict[str, dict[str, Any]]:
+        """Operator name → its version, and the digest of each output table by drive."""
+        held = [self._drive(case) for case in cases]
+        entries = {name: [own[name] for own in held] for name in DAY_STEP.operator.inputs}
+        self._step(DAY_STEP, {}, {"entries": entries}, PARTITION[0])
         refusal = Refusal("upload-1", None, "manifest_json", "list", "one JSON object", "Write the manifest again.")
-        self._step(REFUSE_STEP, {"refused": [{**asdict(refusal), "scope": "upload"}]})
-        steps = (REGISTER_STEP, DECODE_STEP, FIND_STEP, HOLD_BACK_STEP, ALIGN_STEP, DAY_STEP, REFUSE_STEP)
+        self._step(REFUSE_STEP, {}, {"refused": [{**asdict(refusal), "scope": "upload"}]}, "landing")
         return {
             step.operator.name: {
                 "version": step.operator.version,
-                "policy": policy_digest(step.operator, self.policies, COMMA_SPEC),
+                "policy": digest_of(
+                    {case.spec: policy_digest(step.operator, self.policies, case.spec) for case in cases}
+                ),
                 "outputs": self.outputs[step.operator.name],
             }
-            for step in steps
+            for step in STEPS
         }
 
-    def _upload(self) -> tuple[LocalLanding, Any]:
-        source = self.folder / "landing" / DRIVE
-        files = write_comma2k19_drive(source, start_utc_ns=utc_ns("2024-05-01T08:00:00"), seconds=15, seed=7)
+    def _drive(self, case: Case) -> dict[str, Entry]:
+        vehicle = vehicle_of(self.policies, case.spec, [self.folder / "policies" / "vehicles"])
+        landing, manifest = self._upload(case)
+        registration = {
+            "manifest": manifest,
+            "upload": case.name,
+            "vehicle": vehicle,
+            "landing": landing,
+            "objects": self.objects,
+            "first_day": "2024-04-01",
+            "last_day": "2024-06-01",
+        }
+        entries: dict[str, Entry] = {}
+        self._step(REGISTER_STEP, entries, registration, case.name, recorded=case.fixed_bytes)
+        drive = self.files.read(self.tables["bronze.drives"], [entries["bronze.drives"]]).to_pylist()[0]
+        assert drive["status"] == "landed", drive["reason"]
+        context = {"drive": drive, "vehicle": vehicle, "objects": self.objects, "requests": []}
+        for step in DERIVED:
+            self._step(step, entries, context, case.name)
+        return entries
+
+    def _upload(self, case: Case) -> tuple[LocalLanding, Manifest]:
+        files = case.write(self.folder / "landing" / case.name)
         listed = [ManifestFile(name, path.stat().st_size, file_sha256(path)) for name, path in sorted(files.items())]
         document = {
             "schema": "fleet.manifest/v1",
-            "drive_id": DRIVE,
+            "drive_id": case.name,
             "vehicle_id": "car1",
-            "vehicle_spec": COMMA_SPEC,
+            "vehicle_spec": case.spec,
             "depot": PARTITION[1],
-            "start_ns": utc_ns("2024-05-01T08:00:00"),
+            "start_ns": START_NS,
             "time_source": "gnss",
             "files": [{"path": f.path, "bytes": f.size_bytes, "sha256": f.sha256} for f in listed],
         }
         return LocalLanding(self.folder / "landing"), make_manifest(document)
 
-    def _step(self, step: Step, context: Mapping[str, Any], unit: str = DRIVE) -> None:
-        inputs = {name: self.entries[name] for name in step.operator.inputs}
+    def _step(
+        self, step: Step, entries: dict[str, Entry], context: Mapping[str, Any], unit: str, *, recorded: bool = True
+    ) -> None:
+        inputs = {name: entries[name] for name in step.operator.inputs if name in entries}
         task = UnitTask(unit, PARTITION, inputs, context, self.policies, self.tables, self.files)
         computed = step.compute(task)
         tables = computed.outputs if isinstance(computed, Moved) else computed
-        digests = {}
+        digests = self.outputs.setdefault(step.operator.name, {})
         for name, data in tables.items():
             conformed = self.tables[name].conform(data)
-            self.entries[name] = self.files.stage(str(self.folder / name), (), unit, "0" * 24, conformed)
-            digests[name] = hashlib.sha256(parquet_bytes(conformed)).hexdigest()
-        self.outputs[step.operator.name] = digests
+            entries[name] = self.files.stage(str(self.folder / name), (), unit, "0" * 24, conformed)
+            if recorded:
+                digests[f"{unit}: {name}"] = hashlib.sha256(parquet_bytes(conformed)).hexdigest()
 
 
 def libraries(operators: Sequence[Operator]) -> dict[str, str]:

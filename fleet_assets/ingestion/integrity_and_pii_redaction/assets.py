@@ -33,7 +33,6 @@ def integrity_assets(
             )
         ],
         partitions_def=day_depot,
-        backfill_policy=dg.BackfillPolicy.multi_run(1),
     )
     def find_breaches(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
         yield from results(ingestion.restate(FIND_STEP, from_dagster(context.partition_key)), ingestion.tables)
@@ -54,7 +53,6 @@ def integrity_assets(
             )
         ],
         partitions_def=day_depot,
-        backfill_policy=dg.BackfillPolicy.multi_run(1),
     )
     def hold_back(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
         yield from results(ingestion.restate(HOLD_BACK_STEP, from_dagster(context.partition_key)), ingestion.tables)

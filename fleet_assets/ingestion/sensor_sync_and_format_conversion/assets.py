@@ -40,7 +40,6 @@ def sync_assets(
         name="decode_recordings",
         specs=specs((SENSOR_SAMPLES, SENSOR_STREAMS), (DRIVES, DRIVE_FILES), DECODE_STEP),
         partitions_def=day_depot,
-        backfill_policy=dg.BackfillPolicy.multi_run(1),
     )
     def decode_recordings(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
         partition = from_dagster(context.partition_key)
@@ -55,7 +54,6 @@ def sync_assets(
             ALIGN_STEP,
         ),
         partitions_def=day_depot,
-        backfill_policy=dg.BackfillPolicy.multi_run(1),
     )
     def align_signals(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
         report = ingestion.restate(ALIGN_STEP, from_dagster(context.partition_key))

@@ -34,7 +34,6 @@ def registration_assets(day_depot: dg.PartitionsDefinition[Any]) -> Sequence[dg.
         name="register_drives",
         specs=[spec(DRIVES), spec(DRIVE_FILES), spec(INGESTION_LOG)],
         partitions_def=day_depot,
-        backfill_policy=dg.BackfillPolicy.multi_run(1),
     )
     def register_drives(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
         partition = from_dagster(context.partition_key)
@@ -85,7 +84,6 @@ def roll_up_assets(
             )
         ],
         partitions_def=day,
-        backfill_policy=dg.BackfillPolicy.multi_run(1),
     )
     def summarise_day(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
         day_key = (context.partition_key,)
