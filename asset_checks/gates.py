@@ -58,7 +58,6 @@ def metadata_of(verdict: Verdict) -> Mapping[str, Any]:
 def gate_check(
     gate: Gate,
     partitions_def: dg.PartitionsDefinition[Any] | None,
-    condition: dg.AutomationCondition[Any] | None = None,
 ) -> dg.AssetChecksDefinition:
     """The blocking check of a gate. Inconclusive counts as failed, and says what evidence is missing."""
 
@@ -68,7 +67,6 @@ def gate_check(
         description=gate.description,
         blocking=True,
         partitions_def=partitions_def,
-        automation_condition=condition,
     )
     def check(context: dg.AssetCheckExecutionContext, ingestion: Fleet) -> dg.AssetCheckResult:
         partition = from_dagster(context.partition_key) if partitions_def is not None else ()

@@ -19,7 +19,7 @@ from partitions.fleet import day_depot_partitions, day_partitions
 from resources.platform import Fleet
 from resources.profiles import Profile, profile_named
 from sensors.automation import area_automation
-from sensors.conditions import GATED, GATED_ROLLUP, WITH_ITS_ASSET
+from sensors.conditions import GATED, GATED_ROLLUP
 from sensors.landing import landing_sensors
 from sensors.restatement import sweep_sensor
 from sensors.verdicts import Guard
@@ -79,14 +79,7 @@ def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, A
     for gate in named:
         guarded.setdefault(gate.table.name, []).append(Guard(gate.key, gate.policy))
     conditional = [key for asset in assets for key in asset.keys if asset.automation_conditions_by_key.get(key)]
-    gates = [
-        gate_check(
-            gate,
-            by_size[len(gate.table.partition_by)],
-            WITH_ITS_ASSET if gate.key.asset_key in conditional else None,
-        )
-        for gate in named
-    ]
+    gates = [gate_check(gate, by_size[len(gate.table.partition_by)]) for gate in named]
     bulk = [dg.AssetKey(list(t.key)) for t in tables.values() if t.kind is TableKind.BULK]
     bulk.append(dg.AssetKey(["bronze", "ingestion_log"]))
     automation = fleet.policies["automation"]

@@ -14,10 +14,18 @@ _CHANGED_UPSTREAM: Final = dg.AutomationCondition.any_deps_match(
 
 _EAGER: Final = dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window())
 
-GATED: Final = (
-    _EAGER.replace("any_deps_updated", _CHANGED_UPSTREAM) & dg.AutomationCondition.all_deps_blocking_checks_passed()
-).with_label("gated")
-"""Any partition whose upstream content changed, once every blocking check of every upstream partition has passed."""
+_GATES_PASSED_OR_IN_RUN: Final = dg.AutomationCondition.all_deps_match(
+    dg.AutomationCondition.will_be_requested()
+    | dg.AutomationCondition.all_checks_match(dg.AutomationCondition.check_passed(), blocking_only=True)
+)
+
+GATED: Final = (_EAGER.replace("any_deps_updated", _CHANGED_UPSTREAM) & _GATES_PASSED_OR_IN_RUN).with_label("gated")
+"""Any partition whose upstream content changed, once every blocking check of every upstream partition has passed.
+
+An upstream partition that the same tick requests is in the same run, with its gates, which hold back what follows. The
+built-in `all_deps_blocking_checks_passed` counts these only if the gates have conditions of their own; then, however,
+backfills leave such gates out (a check with a condition runs only when it is asked for by name).
+"""
 
 _UNSETTLED_CHECKS: Final = ~dg.AutomationCondition.all_checks_match(
     dg.AutomationCondition.check_passed(), blocking_only=True
@@ -34,12 +42,6 @@ GATED_ROLLUP: Final = (
 Unlike `GATED` it never looks at what the same tick requests: another partitions definition means another run, in which
 no blocking check of the depots could hold it back.
 """
-
-WITH_ITS_ASSET: Final = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested()).with_label(
-    "with its asset"
-)
-"""On every gate: judged whenever its asset is requested. Without it a chain of gated assets would need one tick and one
-run per link, since `all_deps_blocking_checks_passed` counts a check of this tick only if it is requested itself."""
 
 ON_NEWLY_FAILED: Final = dg.AutomationCondition.any_deps_match(
     dg.AutomationCondition.any_checks_match(dg.AutomationCondition.check_failed().newly_true())

@@ -153,6 +153,15 @@ def test_every_bulk_asset_is_backfilled_one_partition_per_run(defs: dg.Definitio
             assert made.backfill_policy is None, made.keys
 
 
+def test_no_gate_has_a_condition_of_its_own(defs: dg.Definitions) -> None:
+    """A check with a condition runs only when it is asked for by name: a backfill would leave it out of its runs."""
+    checks = list(defs.asset_checks or ())
+    assert checks
+    for made in checks:
+        for spec in made.check_specs:
+            assert spec.automation_condition is None, spec.key
+
+
 def test_gates_of_one_table_have_names_of_their_own(tmp_path: Path) -> None:
     gates = all_gates(local_fleet(tmp_path / "home").tables)
     assert len({gate.key for gate in gates}) == len(gates)

@@ -72,6 +72,7 @@ def test_a_drive_waits_for_the_run_of_another_process_on_its_partition_and_for_n
     with fleet.instance() as instance:
         theirs = instance.create_run_for_job(
             definitions.resolve_implicit_global_asset_job_def(),
+            asset_selection=frozenset({dg.AssetKey(["bronze", "quarantine"])}),
             status=dg.DagsterRunStatus.STARTED,
             tags={
                 PROCESS_TAG: str(process_identity(neighbour.pid)),

@@ -156,23 +156,19 @@ class Recording:
 
 def samples_table(parts: Iterable[Part]) -> pa.Table:
     """Rows of `bronze.sensor_samples` in the table's order."""
-    columns: dict[str, list[Any]] = {name: [] for name in SENSOR_SAMPLES.arrow_schema.names}
+    tables = [SENSOR_SAMPLES.empty()]
     for part in parts:
-        rows = len(part.t_ns)
-        values = [None if np.isnan(value) else float(value) for value in part.value]
-        valid = [value is not None for value in values] if part.valid is None else [bool(one) for one in part.valid]
-        filled = {
-            **{name: [text] * rows for name, text in KEYS.items()},
-            "sensor": [part.sensor] * rows,
-            "signal": [part.signal] * rows,
-            "instance": [part.instance] * rows,
-            "t_ns": [int(t) for t in part.t_ns],
-            "value": values,
-            "valid": valid,
+        value = np.asarray(part.value, dtype=float)
+        constant = {**KEYS, "sensor": part.sensor, "signal": part.signal}
+        columns = {
+            **{name: pa.repeat(pa.scalar(text), len(value)) for name, text in constant.items()},
+            "instance": np.full(len(value), part.instance, dtype=np.int32),
+            "t_ns": np.asarray(part.t_ns, dtype=np.int64),
+            "value": pa.array(value, from_pandas=True),
+            "valid": ~np.isnan(value) if part.valid is None else np.asarray(part.valid, dtype=bool),
         }
-        for name, cells in filled.items():
-            columns[name] += cells
-    return SENSOR_SAMPLES.conform(pa.table(columns, schema=SENSOR_SAMPLES.arrow_schema))
+        tables.append(pa.table(columns, schema=SENSOR_SAMPLES.arrow_schema))
+    return SENSOR_SAMPLES.conform(pa.concat_tables(tables))
 
 
 def _stream_row(sensor: str, parts: Iterable[Part]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_assets.ingestion.telemetry_and_bulk_ingestion.admission import Admission, Bounds, Refusal, admit
-from fleet_assets.ingestion.telemetry_and_bulk_ingestion.log import landing_events
+from fleet_assets.ingestion.telemetry_and_bulk_ingestion.log import departures, landing_events, unlogged
+from fleet_assets.provenance.ledger import LOG_UNIT_LENGTH, Entry
 from fleet_assets.provenance.manifest import Manifest, RefusedUploadError, Upload, make_manifest
 
 BOUNDS = Bounds(("north", "south"), "2024-01-01", "2024-12-31", ("red", "blue"), {})
@@ -233,9 +234,33 @@ def test_an_event_is_told_once_however_often_it_is_looked_at(uploads: list[Uploa
         for drive_id, upload in admission.accepted.items()
         if upload.manifest is not None
     ]
-    first = landing_events(admission, ("2024-05-01", "north"), rows, ["gone"])
-    again = landing_events(admit(uploads[::-1], BOUNDS), ("2024-05-01", "north"), rows, ["gone"])
+    partition, leaving = ("2024-05-01", "north"), {"gone": "its fingerprint"}
+    reverse = admit(uploads[::-1], BOUNDS)
+    first = [*landing_events(admission, partition, rows), *departures(admission, partition, leaving)]
+    again = [*landing_events(reverse, partition, rows), *departures(reverse, partition, leaving)]
     ids = [event["event_id"] for event in first]
     assert sorted(ids) == sorted(event["event_id"] for event in again)
     assert len(set(ids)) == len(ids)
     assert {event["event"] for event in first} <= {"landed", "duplicate", "superseded", "withdrawn"}
+
+
+@given(UPLOADS)
+def test_the_log_lacks_what_landing_says_of_further_uploads_until_it_is_written(uploads: list[Upload]) -> None:
+    admission, partition = admit(uploads, BOUNDS), ("2024-05-01", "north")
+    manifests = {drive_id: upload.manifest for drive_id, upload in admission.accepted.items()}
+    rows = [
+        {"drive_id": drive_id, "status": "landed", "reason": None, "bytes": 1, "manifest_sha256": manifest.sha256}
+        for drive_id, manifest in manifests.items()
+        if manifest is not None
+    ]
+    held = [Entry(drive_id, partition, "made", "digest", 1, 1, drive_id) for drive_id in manifests]
+    told = [event["event_id"] for event in landing_events(admission, partition, rows) if event["event"] != "landed"]
+    assert sorted(unlogged(admission, held, frozenset()).get(partition, [])) == sorted(told)
+    assert unlogged(admission, held, frozenset(event[:LOG_UNIT_LENGTH] for event in told)) == {}
+
+
+def test_a_drive_that_leaves_twice_is_told_of_twice() -> None:
+    nothing, partition = admit([], BOUNDS), ("2024-05-01", "north")
+    first, second = (departures(nothing, partition, {"a": made})[0] for made in ("once", "again"))
+    assert first["event_id"] != second["event_id"]
+    assert first["detail"] == "by request"

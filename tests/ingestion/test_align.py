@@ -486,6 +486,38 @@ def test_an_object_leads_no_longer_than_its_greatest_age(extra, known):
     assert np.isfinite(found[100]) == known
 
 
+def lead_of(*parts, name="lead_distance_m"):
+    return column(align(without_radar().having(*parts)), name)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_an_object_at_the_bound_of_what_can_be_ahead_leads(side):
+    bound = CANONICAL.signals["lead_distance_m"].range[side]
+    beyond = np.nextafter(bound, np.inf if side else -np.inf)
+    assert (lead_of(*track(0, every(20, 30), bound)) == bound).all()
+    assert np.isnan(lead_of(*track(0, every(20, 30), beyond))).all()
+
+
+def test_of_two_equally_near_samples_the_earlier_and_of_two_objects_the_lower_slot_counts():
+    around = START_NS + 10 * S + np.array([-50 * MS, 50 * MS])
+    assert lead_of(*track(0, around, np.array([20.0, 30.0])))[100] == 20.0
+    twins = (*track(0, every(20, 30), 20.0, rel_speed=1.0), *track(1, every(20, 30), 20.0, rel_speed=2.0))
+    assert (lead_of(*twins, name="lead_rel_speed_mps") == 1.0).all()
+
+
+def test_a_sample_without_a_lateral_offset_does_not_hide_one_that_has_it():
+    distance, lateral, rel_speed = track(0, every(20, 30), 20.0)
+    between = lateral.without(np.arange(601) % 2 == 1)
+    assert (lead_of(distance, between, rel_speed) == 20.0).all()
+
+
+def test_track_rows_lie_inside_the_clips_from_the_first_instant_to_the_end_of_the_last_cell():
+    recording = without_radar().having(*track(0, every(20, 30), 20.0))
+    tables = align(recording.lasting(start_ns=START_NS + 130 * MS, end_ns=START_NS + 29_730 * MS))
+    t_ns = tables["silver.radar_tracks"]["t_ns"].to_numpy()
+    assert (t_ns == START_NS + np.arange(200, 29_800, 50) * MS).all()
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(

@@ -19,7 +19,7 @@ def toy() -> Toy:
 
 
 def test_a_chain_of_gated_assets_is_requested_in_one_tick_and_settles() -> None:
-    """Thanks to WITH_ITS_ASSET a partition is one run, not one run per link."""
+    """A partition is one run, not one run per link."""
     toy = Toy()
     toy.tick()
     toy.run(A_NORTH, "up")

@@ -12,7 +12,7 @@ import dagster as dg
 
 from partitions.fleet import DAY, DEPOT
 from partitions.mappings import all_depots_of_day
-from sensors.conditions import GATED, GATED_ROLLUP, ON_NEWLY_FAILED, WITH_ITS_ASSET
+from sensors.conditions import GATED, GATED_ROLLUP, ON_NEWLY_FAILED
 
 DAYS: Final = ("2024-05-01", "2024-05-02")
 DEPOTS: Final = ("north", "south")
@@ -67,9 +67,7 @@ class Toy:
         return made
 
     def _gate(self, asset: str) -> dg.AssetChecksDefinition:
-        @dg.asset_check(
-            asset=asset, name="gate", blocking=True, partitions_def=DAY_DEPOT, automation_condition=WITH_ITS_ASSET
-        )
+        @dg.asset_check(asset=asset, name="gate", blocking=True, partitions_def=DAY_DEPOT)
         def judged(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
             return dg.AssetCheckResult(passed=self.verdicts[asset, context.partition_key])
 
