@@ -12,7 +12,15 @@ from typing import Any, Final
 import dagster as dg
 
 from partitions.keys import to_dagster
-from resources.processes import PROCESS_TAG, WAITING, close_lost_runs, process_identity, runs_elsewhere
+from resources.processes import (
+    PROCESS_TAG,
+    WAITING,
+    close_lost_runs,
+    crash_of,
+    forgive_crashes,
+    process_identity,
+    runs_elsewhere,
+)
 
 RUN_KEY_TAG: Final = "dagster/run_key"
 SENSOR_TAG: Final = "dagster/sensor_name"
@@ -91,6 +99,7 @@ class Crank:
             RuntimeError: When it does not come to rest, naming what keeps asking.
         """
         close_lost_runs(self.instance)
+        forgive_crashes(self.instance)
         if self._cursor is None:
             list(self._automation())  # the first tick only learns what is there; changes count from then on
         results: list[RunResult] = []
@@ -134,7 +143,7 @@ class Crank:
             run_config=_QUIET,
             raise_on_error=False,
         )
-        if (error := _error(outcome)) is not None:
+        if (error := crash_of(outcome.all_events)) is not None:
             raise RuntimeError(f"a check crashed on {'|'.join(partition)}: {error}")
         return tuple(_gates(outcome, "|".join(partition)))
 
@@ -190,7 +199,7 @@ class Crank:
             assets=tuple(sorted(key.to_user_string() for key in keys)),
             success=outcome.success,
             gates=tuple(_gates(outcome, request.partition_key or "")),
-            error=_error(outcome),
+            error=crash_of(outcome.all_events),
             wall_s=time.perf_counter() - wall,
             cpu_s=time.process_time() - cpu,
             worker_cpu_s=_worker_cpu(outcome),
@@ -204,18 +213,6 @@ def _gates(outcome: dg.ExecuteInProcessResult, partition: str) -> Iterator[GateR
         metadata = {name: getattr(value, "value", value) for name, value in check.metadata.items()}
         stated = str(metadata.get("outcome", "pass" if check.passed else "fail"))
         yield GateResult(check.asset_key.to_user_string(), check.check_name, partition, stated, metadata)
-
-
-def _error(outcome: dg.ExecuteInProcessResult) -> str | None:
-    """First failure of a step that is not a failed gate."""
-    for event in outcome.all_events:
-        if event.is_step_failure and (error := event.step_failure_data.error) is not None:
-            if "DagsterAssetCheckFailedError" in error.to_string():
-                continue
-            while error.cause is not None:
-                error = error.cause
-            return error.message.strip()
-    return None
 
 
 def _worker_cpu(outcome: dg.ExecuteInProcessResult) -> dict[str, float]:

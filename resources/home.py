@@ -23,6 +23,9 @@ nux:
 run_monitoring:
   enabled: true
   free_slots_after_run_end_seconds: 300
+concurrency:
+  runs:
+    max_concurrent_runs: 2  # each run fans its drives out over all cores itself
 """
 
 

@@ -1,17 +1,23 @@
-"""Which process executes a run, and whether it is still alive.
+"""Runs that ended without saying anything about their work: their process died, or something around it failed.
 
 A killed process cannot say that it is gone: its runs would stay `started` for ever, and the sweep would wait for them.
 Launchers that watch their workers (Kubernetes, ECS) need none of this.
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import dagster as dg
 
 PROCESS_TAG: Final = "fleet/process"
+PLAN_TAG: Final = "fleet/plan"
+"""On every run of a sweep: what it was to bring about."""
 LOST_TAG: Final = "fleet/lost"
+"""On runs that say nothing about their plan, so that they are no attempt at it."""
+GATE_FAILURE: Final = "DagsterAssetCheckFailedError"
+RECENT_RUNS: Final = 200
 WAITING: Final = "Waiting for the runs under way on "
 """How a sweep begins its reason to ask for nothing, when what is outstanding is in other runs' hands."""
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -80,3 +86,33 @@ def close_lost_runs(instance: dg.DagsterInstance) -> int:
             instance.report_run_failed(run, reason)
             closed += 1
     return closed
+
+
+def crash_of(events: Iterable[dg.DagsterEvent]) -> str | None:
+    """First failure among the events that is not a failed gate, in one message; None when there is none."""
+    for event in events:
+        if event.is_step_failure and (error := event.step_failure_data.error) is not None:
+            if GATE_FAILURE in error.to_string():
+                continue
+            while error.cause is not None:
+                error = error.cause
+            return error.message.strip()
+    return None
+
+
+def forgive_crashes(instance: dg.DagsterInstance) -> None:
+    """Give every plan whose runs crashed one more attempt: a person asks again, the disk may have room by now.
+
+    A failed gate is no crash: the same inputs and policies would fail it again.
+    """
+    given = set()
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])
+    for run in instance.get_runs(failed, limit=RECENT_RUNS):
+        plan = run.tags.get(PLAN_TAG)
+        if plan is None or plan in given or LOST_TAG in run.tags:
+            continue
+        logged = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+        events = [record.dagster_event for record in logged if record.dagster_event is not None]
+        if not events or crash_of(events) is not None:
+            instance.add_run_tags(run.run_id, {LOST_TAG: "true"})
+            given.add(plan)

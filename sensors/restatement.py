@@ -16,11 +16,10 @@ from fleet_assets.provenance.restate import Step
 from fleet_assets.provenance.staleness import Stale, partition_roots, stale_partitions, unreported
 from partitions.keys import from_dagster, to_dagster
 from resources.platform import Fleet
-from resources.processes import LOST_TAG, WAITING, close_lost_runs
+from resources.processes import LOST_TAG, PLAN_TAG, WAITING, close_lost_runs
 from sensors.verdicts import GatesByTable, Standing, outdated_verdicts, standings
 
 DATA_VERSION_TAG: Final = "dagster/data_version"
-PLAN_TAG: Final = "fleet/plan"
 PARTITION_TAG: Final = "dagster/partition"
 ACTIVE: Final = [
     dg.DagsterRunStatus.QUEUED,
@@ -165,12 +164,12 @@ def held_back(
     """
     inputs = {name for step in steps for name in step.operator.inputs}
     foreign = {name for name in inputs if len(fleet.tables[name].partition_by) != partition_size}
+    there = {entry.partition for name in foreign for entry in fleet.lake.entries(fleet.tables[name])}
     settled = standings(instance, {name: guards for name, guards in gates.items() if name in foreign})
     return frozenset(
-        entry.partition[:partition_size]
-        for name, by_partition in settled.items()
-        for entry in fleet.lake.entries(fleet.tables[name])
-        if by_partition.get(entry.partition) is not Standing.PASSED
+        partition[:partition_size]
+        for partition in there
+        if any(by_partition.get(partition) is not Standing.PASSED for by_partition in settled.values())
     )
 
 

@@ -118,15 +118,6 @@ def test_every_gate_guards_an_asset_that_exists_with_its_partitions_and_blocks(d
         assert spec.partitions_def == assets[spec.asset_key].partitions_def, spec.key
 
 
-def test_what_conditions_request_has_its_gates_requested_in_the_same_tick(defs: dg.Definitions) -> None:
-    """Without their own condition a chain of gated assets takes one tick and one run per link."""
-    conditional = {spec.key for spec in defs.resolve_all_asset_specs() if spec.automation_condition}
-    gates = [spec for checks in defs.asset_checks or () for spec in checks.check_specs]
-    assert conditional
-    for spec in gates:
-        assert spec.automation_condition is not None or spec.asset_key not in conditional, spec.key
-
-
 def test_every_table_that_is_part_of_identity_has_a_blocking_gate(defs: dg.Definitions, tmp_path: Path) -> None:
     tables = local_fleet(tmp_path / "home").tables
     guarded = {gate.table.name for gate in all_gates(tables)}

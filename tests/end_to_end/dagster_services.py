@@ -1,6 +1,6 @@
 """Web server and daemon of a fleet as its user starts them, spoken to through GraphQL.
 
-Here belongs what a person does in the UI: switching sensors off, launching, cancelling and resuming backfills. What
+Here belongs what a person does in the UI: switching sensors off, launching and cancelling backfills. What
 must hold afterwards is the business of the tests. All processes end with the block that started them.
 """
 
@@ -36,8 +36,6 @@ _STOP: Final = """mutation($id: String!) { stopSensor(id: $id) { __typename
 _ASSETS: Final = """{ assetNodes { assetKey { path } isMaterializable
   partitionDefinition { dimensionTypes { name } } } }"""
 _LAUNCH: Final = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
-  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
-_RESUME: Final = """mutation($params: ReexecutionParams!) { reexecutePartitionBackfill(reexecutionParams: $params) {
   __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
 _CANCEL: Final = """mutation($id: String!) { cancelPartitionBackfill(backfillId: $id) {
   __typename ... on PythonError { message } } }"""
@@ -127,11 +125,6 @@ class Services:
         """Launch a backfill. Returns its id."""
         params = {"assetSelection": [{"path": list(key)} for key in assets], "partitionNames": list(partitions)}
         return str(self._of(_LAUNCH, "LaunchBackfillSuccess", params=params)["backfillId"])
-
-    def resume(self, backfill: str) -> str:
-        """Launch what an ended backfill did not bring to an end. Returns the new backfill's id."""
-        params = {"parentRunId": backfill, "strategy": "FROM_FAILURE"}
-        return str(self._of(_RESUME, "LaunchBackfillSuccess", params=params)["backfillId"])
 
     def cancel(self, backfill: str) -> None:
         """Cancel a backfill and wait until its runs have ended."""

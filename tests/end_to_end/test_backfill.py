@@ -29,7 +29,6 @@ ROLL_UP = ("ops/daily_coverage",)
 SUMMARISE = "telemetry_and_bulk_ingestion.summarise_day"
 
 Deliver = Callable[[TestFleet], None]
-Resume = Callable[[Services, str], str]
 
 
 @dataclass(frozen=True)
@@ -67,12 +66,6 @@ def launch_all(services: Services) -> str:
     return services.launch(services.bulk_assets(), PARTITIONS)
 
 
-def launch_again(services: Services, cancelled: str) -> str:
-    """The same backfill over all partitions once more, whether they are done or not."""
-    del cancelled
-    return launch_all(services)
-
-
 def cancel_half_way(services: Services) -> str:
     backfill = launch_all(services)
 
@@ -84,14 +77,14 @@ def cancel_half_way(services: Services) -> str:
     return backfill
 
 
-def tell(folder: Path, deliver: Deliver, resume: Resume) -> Story:
+def tell(folder: Path, deliver: Deliver) -> Story:
     undisturbed = new_fleet(folder / "undisturbed", deliver)
     undisturbed.turn()
     fleet = new_fleet(folder / "home", deliver, durable=True)
     with dagster_services(fleet.home) as services:
         first = cancel_half_way(services)
         before = commits_of_drives(fleet)
-        second = resume(services, first)
+        second = launch_all(services)
         status = services.ended(second)
         cancelled, resumed = services.runs(first), services.runs(second)
     after = commits_of_drives(fleet)
@@ -144,7 +137,7 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Story:
             else:
                 drive.upload(fleet, recordings)
 
-    return tell(folder, deliver, launch_again)
+    return tell(folder, deliver)
 
 
 def test_a_backfill_cancelled_half_way_and_launched_again_leaves_the_tables_of_an_undisturbed_fleet(
@@ -182,7 +175,7 @@ def test_ten_days_of_two_real_cars_cancelled_half_way_and_resumed_are_those_of_a
                 shifted, depot="south", vehicle_id="css", drive_id=f"css-{day}", spec=CSS_SPEC, dbc_folders=dbcs
             )
 
-    story = tell(tmp_path, deliver, Services.resume)
+    story = tell(tmp_path, deliver)
     assert_cut_off(story)
     assert story.status == "COMPLETED_SUCCESS"
     assert set(by_partition(story.resumed).values()) == {"SUCCESS"}

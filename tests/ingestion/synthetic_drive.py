@@ -3,6 +3,7 @@
 The car's clock, signals and rates are made here from closed formulas, independently of the code under test.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from fleet_assets.ingestion.integrity_and_pii_redaction.rules import find_breaches
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.align import align_drive
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.clock_model import TimePairs
 from fleet_assets.policy.canonical import CanonicalSignals, parse_canonical_signals
 from fleet_assets.policy.documents import load_policies
 from fleet_assets.policy.vehicles import VehicleSpec, parse_vehicle_spec
@@ -255,3 +259,52 @@ def cut(sensor: str, first_ns: int, last_ns: int, signal: str | None = None, ins
             }
         ]
     )
+
+
+def examine(recording: Recording, **policy: object) -> list[dict]:
+    rules = {**RULES, **{name: {**RULES[name], **changes} for name, changes in policy.items()}}
+    found = find_breaches(
+        recording.samples, recording.sensor_streams, SPEC, CANONICAL, {"rules": rules}, recording.drive
+    )
+    return found.to_pylist()
+
+
+def rules_of(found: list[dict]) -> list[str]:
+    return [row["rule"] for row in found]
+
+
+def leap(recording: Recording, at_s: float, by_s: float, sensors=None) -> Recording:
+    """The recorder's clock is set by so much at a moment: all later stamps move, and UTC minus stamp with them."""
+    at_ns, by_ns = START_NS + round(at_s * S), round(by_s * S)
+
+    def change(part: Part) -> Part:
+        later = part.t_ns >= at_ns
+        value = part.value - by_s * later if part.signal == "gnss_utc_offset_s" else part.value
+        t_ns = part.t_ns + by_ns * later
+        order = np.argsort(t_ns, kind="stable")
+        return Part(part.sensor, part.signal, t_ns[order], value[order], instance=part.instance)
+
+    return recording.mapped(change, sensors)
+
+
+def align(recording, findings=None, spec=SPEC, samples=None):
+    table = recording.samples if samples is None else samples
+    findings = INTEGRITY_FINDINGS.empty() if findings is None else findings
+    return align_drive(
+        table, recording.sensor_streams, findings, spec, CANONICAL, recording.drive, SIGNALS_TABLE, policy=SYNC
+    )
+
+
+def column(tables, name):
+    """A column of the signals with NaN for null."""
+    values = tables["silver.signals"][name].to_pylist()
+    return np.array([math.nan if value is None else float(value) for value in values])
+
+
+def instants(tables):
+    return tables["silver.signals"]["t_ns"].to_numpy()
+
+
+def pairs_of(seconds, offset_s) -> TimePairs:
+    t_ns = START_NS + np.rint(np.asarray(seconds) * S).astype(np.int64)
+    return TimePairs(t_ns, np.rint(np.asarray(offset_s) * S).astype(np.int64))

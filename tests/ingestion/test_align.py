@@ -1,6 +1,5 @@
-"""Alignment: values at grid instants against independent references, and what must never get into silver."""
+"""Alignment of whole drives: known truth at grid instants, clips, and what must never get into silver."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,217 +11,24 @@ from synthetic_drive import (
     CANONICAL,
     KEYS,
     MS,
-    SIGNALS_TABLE,
     SPEC,
     START_NS,
     SYNC,
     Part,
     S,
+    align,
+    column,
     cut,
     every,
     healthy,
+    instants,
     parse_spec,
     spec_document,
     speed,
 )
 
-from fleet_assets.ingestion.sensor_sync_and_format_conversion.align import align_drive
-from fleet_assets.ingestion.sensor_sync_and_format_conversion.resample import (
-    grid_instants,
-    hold,
-    in_order,
-    interpolate,
-    mean,
-    nearest,
-    resample,
-)
-from fleet_assets.tables.bronze import INTEGRITY_FINDINGS
-
 GRID = CANONICAL.grid_ms * MS
 HEALTHY = healthy()
-NO_FINDINGS = INTEGRITY_FINDINGS.empty()
-
-
-def align(recording, findings=NO_FINDINGS, spec=SPEC, samples=None):
-    table = recording.samples if samples is None else samples
-    return align_drive(
-        table, recording.sensor_streams, findings, spec, CANONICAL, recording.drive, SIGNALS_TABLE, policy=SYNC
-    )
-
-
-def column(tables, name):
-    """A column of the signals with NaN for null."""
-    values = tables["silver.signals"][name].to_pylist()
-    return np.array([math.nan if value is None else float(value) for value in values])
-
-
-def instants(tables):
-    return tables["silver.signals"]["t_ns"].to_numpy()
-
-
-# Resampling, against loops that say what is meant
-
-
-@st.composite
-def sampled(draw, kind=float):
-    """Grid of 100 ms over 3 s; up to 40 samples at whole milliseconds around it; a longest gap."""
-    stamps = draw(st.lists(st.integers(-400, 3400), max_size=40, unique=True).map(sorted))
-    values = draw(st.lists(st.integers(-50, 50), min_size=len(stamps), max_size=len(stamps)))
-    gap_ms = draw(st.integers(1, 900))
-    return (
-        START_NS + np.arange(31) * GRID,
-        START_NS + np.array(stamps, dtype=np.int64) * MS,
-        np.array(values, dtype=kind),
-        gap_ms * MS,
-    )
-
-
-def by_loop(kind, grid, t_ns, value, gap_ns):
-    """Brute force of all four kinds, one instant at a time."""
-    found = []
-    samples = [(int(t), float(v)) for t, v in zip(t_ns, value, strict=True)]
-    for instant in map(int, grid):
-        before = [one for one in samples if one[0] <= instant]
-        after = [one for one in samples if one[0] >= instant]
-        cell = [v for t, v in samples if instant - GRID // 2 <= t < instant + GRID // 2]
-        answer = math.nan
-        if kind == "hold":
-            if before and instant - before[-1][0] <= gap_ns:
-                answer = before[-1][1]
-        elif kind == "mean" and cell:
-            answer = sum(cell) / len(cell)
-        elif before and before[-1][0] == instant:
-            answer = before[-1][1]
-        elif before and after and after[0][0] - before[-1][0] <= gap_ns:
-            (t0, v0), (t1, v1) = before[-1], after[0]
-            if kind == "nearest":
-                answer = v0 if instant - t0 <= t1 - instant else v1
-            else:
-                answer = v0 + (v1 - v0) * (instant - t0) / (t1 - t0)
-        found.append(answer)
-    return np.array(found)
-
-
-@pytest.mark.parametrize("function", [interpolate, mean, nearest, hold])
-@settings(max_examples=150, deadline=None)
-@given(case=sampled())
-def test_each_kind_does_what_it_says(function, case):
-    grid, t_ns, value, gap_ns = case
-    found = function(grid, t_ns, value, max_gap_ns=gap_ns)
-    np.testing.assert_allclose(found, by_loop(function.__name__, grid, t_ns, value, gap_ns), rtol=0, atol=1e-9)
-
-
-@settings(max_examples=100, deadline=None)
-@given(sampled())
-def test_interpolation_over_any_gap_is_that_of_numpy(case):
-    grid, t_ns, value, _ = case
-    if len(t_ns) < 2:
-        return
-    found = interpolate(grid, t_ns, value, max_gap_ns=10**18)
-    inside = (grid >= t_ns[0]) & (grid <= t_ns[-1])
-    # numpy calculates in floats, which hold nanoseconds since 1970 to 256 ns only.
-    expected = np.interp(grid[inside] - START_NS, t_ns - START_NS, value)
-    np.testing.assert_allclose(found[inside], expected, atol=1e-9)
-    assert np.isnan(found[~inside]).all()
-
-
-@pytest.mark.parametrize("function", [interpolate, nearest, mean])
-@pytest.mark.parametrize(("extra", "known"), [(0, True), (1, False)])
-def test_a_gap_of_the_longest_length_is_crossed_and_a_longer_one_is_not(function, extra, known):
-    grid = START_NS + np.arange(11) * GRID
-    t_ns = START_NS + np.array([60 * MS, 60 * MS + 500 * MS + extra])
-    found = function(grid, t_ns, np.array([1.0, 2.0]), max_gap_ns=500 * MS)
-    assert np.isfinite(found[2:5]).all() == known
-    assert np.isfinite(found[2:5]).any() == known
-
-
-@pytest.mark.parametrize(("late", "known"), [(0, True), (-1, False)])
-def test_a_held_value_is_as_old_as_allowed_and_no_older(late, known):
-    grid = START_NS + np.arange(11) * GRID
-    found = hold(grid, np.array([START_NS + late]), np.array([1.0]), max_gap_ns=1000 * MS)
-    assert np.isfinite(found[10]) == known
-    assert np.isfinite(found[:10]).all()
-
-
-def test_two_instants_have_cells_to_average_in_and_one_has_none():
-    t_ns, value = START_NS + np.array([-20 * MS, 20 * MS, 120 * MS]), np.array([1.0, 3.0, 7.0])
-    grid = START_NS + np.arange(2) * GRID
-    np.testing.assert_array_equal(mean(grid, t_ns, value + [0, 2, 0], max_gap_ns=S), [3.0, 7.0])
-    np.testing.assert_array_equal(mean(grid[:1], t_ns, value, max_gap_ns=S), [2.0])
-
-
-@settings(max_examples=60, deadline=None)
-@given(sampled(), st.integers(0, 30))
-def test_no_later_sample_changes_a_held_value(case, instant):
-    grid, t_ns, value, gap_ns = case
-    early = t_ns <= grid[instant]
-    whole = hold(grid, t_ns, value, max_gap_ns=gap_ns)
-    np.testing.assert_array_equal(
-        hold(grid, t_ns[early], value[early], max_gap_ns=gap_ns)[: instant + 1], whole[: instant + 1]
-    )
-
-
-@pytest.mark.parametrize("kind", ["interpolate", "mean", "nearest", "hold"])
-@settings(max_examples=60, deadline=None)
-@given(case=sampled(), cells=st.integers(-10000, 10000))
-def test_shifting_all_times_by_whole_cells_shifts_the_output(kind, case, cells):
-    grid, t_ns, value, gap_ns = case
-    signal = replace(CANONICAL.signals["speed_mps"], resample=kind, max_gap_s=gap_ns / S)
-    shift = cells * GRID
-    np.testing.assert_array_equal(
-        resample(signal, grid + shift, t_ns + shift, value), resample(signal, grid, t_ns, value)
-    )
-
-
-@pytest.mark.parametrize("kind", ["interpolate", "mean", "nearest", "hold"])
-@settings(max_examples=60, deadline=None)
-@given(case=sampled(), seed=st.integers(0, 2**31))
-def test_resampling_does_not_depend_on_the_order_of_the_samples(kind, case, seed):
-    grid, t_ns, value, gap_ns = case
-    signal = replace(CANONICAL.signals["speed_mps"], resample=kind, max_gap_s=gap_ns / S)
-    t_ns, value = np.repeat(t_ns, 2), np.repeat(value, 2) + np.tile([0.0, 1.0], len(value))
-    order = np.random.default_rng(seed).permutation(len(t_ns))
-    np.testing.assert_array_equal(
-        resample(signal, grid, t_ns[order], value[order]), resample(signal, grid, t_ns, value)
-    )
-
-
-def test_of_equal_stamps_the_largest_value_counts():
-    t_ns, value = in_order(np.array([5, 3, 5, 3, 5]), np.array([1.0, 9.0, 4.0, 2.0, 3.0]))
-    assert (t_ns.tolist(), value.tolist()) == ([3, 5], [9.0, 4.0])
-
-
-@pytest.mark.parametrize("kind", ["interpolate", "mean", "nearest", "hold"])
-@settings(max_examples=80, deadline=None)
-@given(start=st.floats(0, 360, exclude_max=True), steps=st.lists(st.floats(-170, 170), min_size=1, max_size=30))
-def test_a_heading_never_goes_the_long_way_round(kind, start, steps):
-    signal = replace(CANONICAL.signals["heading_deg"], resample=kind)
-    turned = start + np.concatenate(([0.0], np.cumsum(steps)))
-    t_ns = START_NS + np.arange(len(turned)) * 130 * MS
-    grid = START_NS + np.arange(40) * GRID
-    straight = replace(signal, circular_period=None, range=None)
-    found, expected = resample(signal, grid, t_ns, np.mod(turned, 360)), resample(straight, grid, t_ns, turned)
-    assert (np.isnan(found) == np.isnan(expected)).all()
-    known = ~np.isnan(found)
-    assert ((found[known] >= 0) & (found[known] < 360)).all()
-    assert np.abs((found[known] - expected[known] + 180) % 360 - 180).max(initial=0) < 1e-6
-
-
-def test_longitudes_meet_at_the_date_line():
-    signal = CANONICAL.signals["lon_deg"]
-    grid = START_NS + np.arange(11) * GRID
-    found = resample(signal, grid, START_NS + np.array([0, S]), np.array([179.9, -179.9]))
-    assert found[2] == pytest.approx(179.94)
-    assert found[8] == pytest.approx(-179.94)
-    far = resample(signal, grid, START_NS + np.array([0, S]), np.array([-122.4723, -122.4723]))
-    assert (far == -122.4723).all()
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.integers(-(10**6), 10**6), st.integers(-(10**6), 10**6), st.integers(1, 5000))
-def test_grid_instants_are_all_the_multiples_from_start_to_end(start, end, spacing):
-    expected = [one for one in range(min(start, end) - spacing, end + 1) if one % spacing == 0 and start <= one <= end]
-    assert grid_instants(start, end, spacing).tolist() == expected if len(expected) < 2000 else True
 
 
 # A whole drive
@@ -428,141 +234,13 @@ def test_the_sensor_that_the_spec_names_first_has_priority_and_the_other_fills()
         np.testing.assert_allclose(found, expected, atol=0.01)
 
 
-# Radar
-
-
-def track(instance, t_ns, distance, lateral=0.0, rel_speed=0.0):
-    shape = np.zeros(len(t_ns))
-    named = {
-        "track_distance_m": distance,
-        "track_lateral_m": lateral,
-        "track_rel_speed_mps": rel_speed,
-    }
-    return [Part("radar", name, t_ns, shape + value, instance=instance) for name, value in named.items()]
-
-
-def without_radar():
-    parts = {key: part for key, part in HEALTHY.parts.items() if key[0] != "radar"}
-    return replace(HEALTHY, parts=parts)
-
-
-def test_radar_tracks_keep_their_own_rate_and_come_with_clip_and_slot():
-    rows = align(HEALTHY)["silver.radar_tracks"].to_pylist()
-    assert len(rows) == 2 * 601
-    assert {(row["track"], row["distance_m"], row["lateral_m"], row["rel_speed_mps"]) for row in rows} == {
-        (0, 30.0, 0.0, -1.0),
-        (1, 40.0, 0.5, -1.0),
-    }
-    assert {row["clip_id"] for row in rows} == {"drive-1-0000", "drive-1-0001"}
-
-
-def test_a_track_row_holds_what_is_known_at_its_time():
-    parts = [part for part in track(0, every(20, 30), 20.0) if part.signal != "track_lateral_m"]
-    rows = align(without_radar().having(*parts))["silver.radar_tracks"].to_pylist()
-    assert {(row["distance_m"], row["lateral_m"], row["rel_speed_mps"]) for row in rows} == {(20.0, None, 0.0)}
-
-
-def test_the_nearest_object_in_the_corridor_leads():
-    half = CANONICAL.lead.corridor_half_width_m
-    t_ns = every(20, 30)
-    beside, edge, far = (
-        track(0, t_ns, 10.0, np.nextafter(half, 9), 1),
-        track(1, t_ns, 20.0, -half, 2),
-        track(2, t_ns, 30.0, 0, 3),
-    )
-    tables = align(without_radar().having(*beside, *edge, *far))
-    assert (column(tables, "lead_distance_m") == 20.0).all()
-    assert (column(tables, "lead_rel_speed_mps") == 2.0).all()
-    tables = align(without_radar().having(*beside, *far))
-    assert (column(tables, "lead_distance_m") == 30.0).all()
-    assert np.isnan(column(align(without_radar().having(*beside)), "lead_distance_m")).all()
-
-
-@pytest.mark.parametrize(("extra", "known"), [(0, True), (1, False)])
-def test_an_object_leads_no_longer_than_its_greatest_age(extra, known):
-    oldest = round(CANONICAL.lead.max_age_s * S)
-    seen = np.array([START_NS + 10 * S - oldest - extra])
-    found = column(align(without_radar().having(*track(0, seen, 20.0))), "lead_distance_m")
-    assert np.isfinite(found[100]) == known
-
-
-def lead_of(*parts, name="lead_distance_m"):
-    return column(align(without_radar().having(*parts)), name)
-
-
-@pytest.mark.parametrize("side", [0, 1])
-def test_an_object_at_the_bound_of_what_can_be_ahead_leads(side):
-    bound = CANONICAL.signals["lead_distance_m"].range[side]
-    beyond = np.nextafter(bound, np.inf if side else -np.inf)
-    assert (lead_of(*track(0, every(20, 30), bound)) == bound).all()
-    assert np.isnan(lead_of(*track(0, every(20, 30), beyond))).all()
-
-
-def test_of_two_equally_near_samples_the_earlier_and_of_two_objects_the_lower_slot_counts():
-    around = START_NS + 10 * S + np.array([-50 * MS, 50 * MS])
-    assert lead_of(*track(0, around, np.array([20.0, 30.0])))[100] == 20.0
-    twins = (*track(0, every(20, 30), 20.0, rel_speed=1.0), *track(1, every(20, 30), 20.0, rel_speed=2.0))
-    assert (lead_of(*twins, name="lead_rel_speed_mps") == 1.0).all()
-
-
-def test_a_sample_without_a_lateral_offset_does_not_hide_one_that_has_it():
-    distance, lateral, rel_speed = track(0, every(20, 30), 20.0)
-    between = lateral.without(np.arange(601) % 2 == 1)
-    assert (lead_of(distance, between, rel_speed) == 20.0).all()
-
-
-def test_track_rows_lie_inside_the_clips_from_the_first_instant_to_the_end_of_the_last_cell():
-    recording = without_radar().having(*track(0, every(20, 30), 20.0))
-    tables = align(recording.lasting(start_ns=START_NS + 130 * MS, end_ns=START_NS + 29_730 * MS))
-    t_ns = tables["silver.radar_tracks"]["t_ns"].to_numpy()
-    assert (t_ns == START_NS + np.arange(200, 29_800, 50) * MS).all()
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    st.lists(
-        st.tuples(
-            st.integers(0, 3), st.integers(0, 3000), st.integers(-5, 310), st.integers(-4, 4), st.integers(-9, 9)
-        ),
-        max_size=60,
-        unique_by=lambda row: row[:2],
-    )
-)
-def test_the_lead_vehicle_is_that_of_the_rule(objects):
-    parts = []
-    for instance in range(4):
-        mine = sorted(row[1:] for row in objects if row[0] == instance)
-        if mine:
-            t_ms, distance, lateral, rel_speed = (np.array(one) for one in zip(*mine, strict=True))
-            parts += track(instance, START_NS + t_ms * MS, distance, lateral, rel_speed)
-    recording = without_radar().having(*parts).lasting(end_ns=START_NS + 3 * S)
-    tables = align(recording)
-    distance, rel_speed = column(tables, "lead_distance_m"), column(tables, "lead_rel_speed_mps")
-    rule, (low, high) = CANONICAL.lead, CANONICAL.signals["lead_distance_m"].range
-    for index in range(31):
-        best = None
-        for instance in range(4):
-            mine = [row[1:] for row in objects if row[0] == instance]
-            if not mine:
-                continue
-            t_ms, ahead, beside, closing = min(mine, key=lambda row: (abs(row[0] - index * 100), row[0]))
-            near = abs(t_ms - index * 100) <= rule.max_age_s * 1000 and abs(beside) <= rule.corridor_half_width_m
-            if near and low <= ahead <= high and (best is None or ahead < best[0]):
-                best = (ahead, closing)
-        if best is None:
-            assert np.isnan(distance[index])
-            assert np.isnan(rel_speed[index])
-        else:
-            assert (distance[index], rel_speed[index]) == best
-
-
 # Clips
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**9), st.integers(0, 95 * S))
 def test_clips_tile_the_grid_of_a_drive(start, duration):
-    recording = without_radar().lasting(start_ns=START_NS + start, end_ns=START_NS + start + duration)
+    recording = HEALTHY.lasting(start_ns=START_NS + start, end_ns=START_NS + start + duration)
     tables = align(recording)
     clips, t_ns = tables["silver.clips"].to_pylist(), instants(tables)
     if not len(t_ns):

@@ -1,5 +1,10 @@
-"""A writer of the lake in a process of its own. Light to import: eight of them start at once."""
+"""Writers of the lake in processes of their own: `python -m tests.resources.lake_writer FOLDER`.
 
+They are forked from this one process once everything is imported, so that eight of them cost one start.
+"""
+
+import multiprocessing
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +27,7 @@ TABLE: Final = Table(("silver", "toy"), COLUMNS, ("drive_id", "value"), "")
 LOG: Final = Table(("ops", "toy_log"), COLUMNS[3:5], ("value",), "", kind=TableKind.LOG, partition_by=())
 FIRST: Final[Partition] = ("2024-05-01", "north")
 SECOND: Final[Partition] = ("2024-05-02", "south")
+WRITERS: Final = 8
 DRIVES_EACH: Final = 3
 
 
@@ -50,10 +56,28 @@ def put(lake: IcebergLake, unit: str, values: list[int], partition: Partition = 
 
 def write_beside_others(folder: str, writer: int, ready: Any) -> None:
     """Write own drives, one commit each, then a drive and an event that all writers write."""
+    ready.wait()  # the catalog is made by all at once, too
     lake = IcebergLake(properties(Path(folder)))
-    lake.entries(TABLE)  # what is imported late is imported now, so that the commits really meet
-    ready.wait()
     for number in range(DRIVES_EACH):
         put(lake, f"w{writer}-d{number}", [writer, number], (FIRST, SECOND)[number % 2])
     put(lake, "shared", [writer], made=writer + 1)
     lake.commit(LOG, [lake.stage(LOG, (), "same-event", f"{writer:024x}", LOG.from_rows([{"value": writer}]))])
+
+
+def main(folder: str) -> int:
+    """Let all writers write at once. Returns how many failed."""
+    import pyiceberg.catalog.sql
+    import pyiceberg.io.pyarrow  # noqa: F401 - before the fork
+
+    context = multiprocessing.get_context("fork")
+    ready = context.Barrier(WRITERS)
+    writers = [context.Process(target=write_beside_others, args=(folder, number, ready)) for number in range(WRITERS)]
+    for process in writers:
+        process.start()
+    for process in writers:
+        process.join()
+    return sum(process.exitcode != 0 for process in writers)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -121,7 +121,8 @@ PROMISED = {
     "bronze.integrity_findings": "drive_id, sensor, rule, severity, t_ns, value, limit, message",
     "bronze.quarantine": "drive_id, scope, rule, value, limit, remedy, released_by",
     "silver.signals": "drive_id, clip_id, t_ns, speed_mps, accel_long_mps2, accel_lat_mps2, yaw_rate_radps, "
-    "steering_deg, brake_pressed, adas_engaged, lat_deg, lon_deg, alt_m, heading_deg, lead_distance_m, lead_rel_speed_mps",
+    "steering_deg, brake_pressed, adas_engaged, lat_deg, lon_deg, alt_m, heading_deg, lead_distance_m, "
+    "lead_rel_speed_mps",
     "silver.clips": "clip_id, drive_id, start_ns, end_ns",
     "silver.radar_tracks": "drive_id, clip_id, t_ns",
 }
