@@ -180,8 +180,7 @@ def _forgive(instance: "dg.DagsterInstance") -> None:
     """Let failed runs no longer count as attempts."""
     import dagster as dg
 
-    from resources.processes import LOST_TAG
-    from sensors.restatement import PLAN_TAG
+    from resources.processes import LOST_TAG, PLAN_TAG
 
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])):
         if PLAN_TAG in run.tags and LOST_TAG not in run.tags:

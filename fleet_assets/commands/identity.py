@@ -148,23 +148,6 @@ def _damaged_objects(fleet: "Fleet") -> Iterable[str]:
             yield f"recording {row['drive_id']}/{row['path']}: digest {found[:12]}…, registered was {wanted}…"
 
 
-def _unlike_statement(session: Session, path: Path) -> list[str]:
-    from fleet_assets.provenance.signing import SignatureRejectedError, Statement, parse_envelope
-    from resources.signer import LocalSigner
-
-    try:
-        verifier = LocalSigner(key_dir=str(session.fleet.settings.keys)).verifier()
-        stated = Statement.from_payload(verifier.verify(parse_envelope(path.read_bytes()))).subjects
-    except SignatureRejectedError as error:
-        return [f"{path}: {error}"]
-    roots = lake_digests(session.fleet, objects=True)
-    return [
-        f"{name}: root is {roots.get(name, 'absent')[:12]}, signed was {stated.get(name, 'absent')[:12]}"
-        for name in sorted({*roots, *stated})
-        if roots.get(name) != stated.get(name)
-    ]
-
-
 @click.command()
 @fleet_command
 def plan(session: Session) -> int:

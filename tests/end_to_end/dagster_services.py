@@ -19,11 +19,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-RUNS_AT_ONCE: Final = """
-concurrency:
-  runs:
-    max_concurrent_runs: 2
-"""
 PATIENCE_S: Final = 1500.0
 """Longest wait for anything: a guard against hanging, many times what is expected."""
 POLL_S: Final = 1.0
@@ -157,7 +152,7 @@ class Services:
 
 @contextmanager
 def dagster_services(home: Path) -> Iterator[Services]:
-    """Web server and daemon of a home, with all sensors off and two runs at once.
+    """Web server and daemon of a home, with all sensors off; a home runs two at a time.
 
     The web server comes first: sensors are on by default, and a daemon would tick them before they can be switched off.
 
@@ -167,9 +162,6 @@ def dagster_services(home: Path) -> Iterator[Services]:
     Raises:
         RuntimeError: When one of them does not come up, with the end of its log.
     """
-    config = home / "dagster.yaml"
-    if RUNS_AT_ONCE not in config.read_text():
-        config.write_text(config.read_text() + RUNS_AT_ONCE)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
