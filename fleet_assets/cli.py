@@ -6,9 +6,10 @@ from fleet_assets.commands.deliver import depot, ingest, withdraw
 from fleet_assets.commands.demo import demo
 from fleet_assets.commands.drives import drives, replay
 from fleet_assets.commands.gates import check, reconcile
-from fleet_assets.commands.identity import digest, lineage, plan, verify
+from fleet_assets.commands.identity import digest, lineage, plan
 from fleet_assets.commands.query import requests, sql
 from fleet_assets.commands.vehicles import vehicle
+from fleet_assets.commands.verify import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,12 +1,11 @@
 """Commands about identity: digest, verify, plan, lineage."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fleet_assets.commands.session import DONE, REFUSED, WRONG_USE, Session, check_partition, fleet_command, table_text
+from fleet_assets.commands.session import DONE, WRONG_USE, Session, check_partition, fleet_command, table_text
 
 if TYPE_CHECKING:
     from fleet_assets.provenance.ledger import Entry
@@ -94,58 +93,6 @@ def _sign(session: Session, roots: dict[str, str], target: Path) -> None:
     signer = LocalSigner(key_dir=str(session.fleet.settings.keys)).signer()
     target.write_bytes(envelope_json(signer.sign(PAYLOAD_TYPE, statement.to_payload())))
     session.say(f"signed by {signer.key_id[:16]}… into {target}")
-
-
-@click.command()
-@click.option(
-    "--against", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A statement of `digest --sign`."
-)
-@fleet_command
-def verify(session: Session, *, against: Path | None) -> int:
-    r"""Read every data file and recording again and compare with its digest. Exit code 1 when something differs.
-
-    \b
-    Example:
-      fleet verify
-      fleet verify --against roots.json
-    """
-    problems = [*_damaged_files(session.fleet), *_damaged_objects(session.fleet)]
-    if against is not None:
-        problems += _unlike_statement(session, against)
-    session.answer(
-        {"ok": not problems, "problems": problems},
-        lambda: "\n".join([*problems, f"{len(problems)} problems" if problems else "every byte is what it should be"]),
-    )
-    return REFUSED if problems else DONE
-
-
-def _damaged_files(fleet: "Fleet") -> Iterable[str]:
-    import hashlib
-
-    for table in fleet.tables.values():
-        for entry in fleet.lake.entries(table):
-            try:
-                found = hashlib.sha256(fleet.lake.files.read_bytes(entry.path)).hexdigest()
-            except OSError as error:
-                yield f"{table.name} {entry.unit}: {error}. Run `fleet replay {entry.unit}`."
-                continue
-            if found != entry.digest:
-                yield f"{table.name} {entry.unit}: file has digest {found[:12]}…, committed was {entry.digest[:12]}…"
-
-
-def _damaged_objects(fleet: "Fleet") -> Iterable[str]:
-    from fleet_assets.provenance.digests import file_sha256
-
-    rows = fleet.lake.rows(fleet.table("bronze.drive_files"), None, ["drive_id", "path", "sha256"]).to_pylist()
-    for row in rows:
-        try:
-            found = file_sha256(fleet.objects.local(row["sha256"], "raw"))
-        except OSError as error:
-            yield f"recording {row['drive_id']}/{row['path']}: {error}"
-            continue
-        if found != row["sha256"]:
-            wanted = row["sha256"][:12]
-            yield f"recording {row['drive_id']}/{row['path']}: digest {found[:12]}…, registered was {wanted}…"
 
 
 @click.command()
