@@ -4,9 +4,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.harness import REAL_DATA, TestFleet, utc_ns
 from tests.recordings_factory import write_comma2k19_drive
+
+# A property holds or it does not; how long an example takes says more about the machine.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture

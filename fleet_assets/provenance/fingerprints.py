@@ -9,10 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
+from typing import Final
 
 from fleet_assets.policy.documents import Policies, digest_of
 from fleet_assets.provenance.canonical import canonical_json
 from fleet_assets.provenance.ledger import FINGERPRINT_LENGTH
+
+WRITER: Final = "pyarrow"
+"""Writes every data file and puts its own version into it, so it decides bytes whatever the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ def fingerprint(
         "operator": operator.code_version,
         "policy": policy_digest(operator, policies, vehicle_spec),
         "libraries": library_versions(operator),
+        "writer": _version(WRITER),
         "inputs": sorted(inputs),
         "extras": dict(extras or {}),
     }

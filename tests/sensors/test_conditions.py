@@ -80,6 +80,19 @@ def test_what_a_failed_run_left_undone_is_not_asked_for_again_before_something_c
     assert toy.tick() == {A_NORTH: {"down"}}
 
 
+def test_a_gate_that_failed_before_is_asked_again_in_the_run_that_makes_its_asset_anew(toy: Toy) -> None:
+    """Else a bad delivery would hold its partition for ever, also once a good one has come."""
+    toy.verdicts["mid", A_NORTH] = False
+    toy.run(A_NORTH, "mid")
+    toy.settle()
+    toy.verdicts["mid", A_NORTH] = True
+    toy.content |= {("up", A_NORTH): "2", ("mid", A_NORTH): "2"}
+    toy.run(A_NORTH, "up")
+    toy.made.clear()
+    assert toy.settle()[0] == {A_NORTH: {"mid", "down"}}
+    assert toy.made[:2] == [("mid", A_NORTH), ("down", A_NORTH)]
+
+
 def test_a_failed_gate_holds_its_own_partition_only(toy: Toy) -> None:
     toy.run(B_NORTH, "up")
     toy.settle()

@@ -16,10 +16,10 @@ from fleet_assets.provenance.ledger import Partition, Plan, root
 from fleet_assets.provenance.restate import Step, UnitInput, Wanted
 from fleet_assets.provenance.staleness import Stale
 from fleet_assets.tables import Column, Table
+from resources.processes import PLAN_TAG
 from sensors.restatement import (
     DATA_VERSION_TAG,
     PARTITION_TAG,
-    PLAN_TAG,
     PLAN_TAG_LENGTH,
     Ask,
     Observed,

@@ -18,7 +18,7 @@ FIND_BREACHES: Final = Operator(
     inputs=("bronze.drives", "bronze.sensor_samples", "bronze.sensor_streams"),
     outputs=("bronze.integrity_findings",),
     policy={"integrity": (), "canonical_signals": ("signals",), "vehicles/*": ()},
-    libraries=("numpy",),
+    libraries=("numpy", "scipy"),
 )
 HOLD_BACK: Final = Operator(
     name="integrity_and_pii_redaction.hold_back",

@@ -39,7 +39,7 @@ ALIGN: Final = Operator(
     ),
     outputs=("silver.clips", "silver.clock_models", "silver.radar_tracks", "silver.signals"),
     policy={"vehicles/*": (), "canonical_signals": (), "sync": ("clip_s", "clock", "skew")},
-    libraries=("numpy",),
+    libraries=("numpy", "scipy"),
 )
 
 
