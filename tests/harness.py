@@ -19,6 +19,7 @@ from fleet_assets.provenance.ledger import root
 from fleet_assets.provenance.manifest import Manifest
 from fleet_assets.tables import TableKind
 from resources.home import open_home
+from resources.instance import open_instance
 from resources.landing import LocalLanding
 from resources.platform import Fleet
 from resources.sql import query
@@ -93,7 +94,7 @@ class TestFleet:
     def instance(self) -> Iterator[dg.DagsterInstance]:
         """The instance in the home, or the one in memory that all turns share."""
         if self.durable:
-            with dg.DagsterInstance.from_config(str(self.home)) as instance:
+            with open_instance(self.home) as instance:
                 yield instance
         else:
             yield self._memory

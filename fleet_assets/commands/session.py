@@ -54,10 +54,10 @@ class Session:
     @cached_property
     def instance(self) -> "dg.DagsterInstance":
         """The Dagster instance in the home."""
-        import dagster as dg
+        from resources.instance import open_instance
 
         _ = self.fleet.settings
-        return self._stack.enter_context(dg.DagsterInstance.from_config(str(self.path)))
+        return self._stack.enter_context(open_instance(self.path))
 
     def crank(self, on_run: "Callable[[RunResult], None] | None" = None) -> "Crank":
         """The crank on this home's instance."""
