@@ -177,7 +177,3 @@ class Fleet(dg.ConfigurableResource[None]):
     def forget(self) -> None:
         """Forget what was read: policies and settings may have changed since."""
         self._read.clear()
-
-    def describe(self) -> dict[str, Any]:
-        """Where things are, for people."""
-        return {"home": str(self.settings.path), "depots": list(self.settings.depots), "bucket": self.bucket or None}

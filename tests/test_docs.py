@@ -14,7 +14,7 @@ from fleet_assets.cli import main
 from fleet_assets.policy.canonical import parse_canonical_signals
 from fleet_assets.policy.documents import load_document, load_policies
 from fleet_assets.policy.units import UNIT_NAMES
-from fleet_assets.policy.vehicles import parse_vehicle_spec
+from fleet_assets.policy.vehicle_parsing import parse_vehicle_spec
 from fleet_assets.provenance.manifest import parse_manifest
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,7 +8,8 @@ from typing import Any
 from fleet_assets.ingestion.recordings.dbc import DbcText, find_dbcs
 from fleet_assets.policy.canonical import CanonicalSignals, parse_canonical_signals
 from fleet_assets.policy.documents import load_document, load_policies
-from fleet_assets.policy.vehicles import VehicleSpec, parse_vehicle_spec
+from fleet_assets.policy.vehicle_parsing import parse_vehicle_spec
+from fleet_assets.policy.vehicles import VehicleSpec
 from tests.recordings_factory import MDF4_DBC, MDF4_DBC_NAME, MDF4_SPEC
 
 POLICIES = load_policies()

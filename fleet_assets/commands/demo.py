@@ -62,12 +62,12 @@ def bestvehicle_with_dbcs(session: Session, found: "Found") -> "Vehicle | None":
     names = [name for name in sorted(policies.documents) if name.startswith("vehicles/")]
     fitting = []
     for name in names:
-        if policies[name]["format"] != found.format:
-            continue
         spec = name.removeprefix("vehicles/")
         try:
             vehicle = vehicle_of(policies, spec, [session.fleet.settings.dbc_folder, *dbc_folders(found.root)])
-            opened = open_recording(found.files, format=found.format)
+            if found.format not in vehicle.spec.formats:
+                continue
+            opened = open_recording(found.files, vehicle.spec.formats, vehicle.spec.table)
         except (DbcNotFoundError, UnreadableRecordingError) as error:
             session.say(f"cannot try {spec}: {error}")
             continue

@@ -7,6 +7,10 @@ import click
 from fleet_assets.commands.session import DONE, REFUSED, WRONG_USE, Session, existing_path, fleet_command, table_text
 
 
+def _formats(stated: str | list[str]) -> list[str]:
+    return [stated] if isinstance(stated, str) else stated
+
+
 @click.group()
 def vehicle() -> None:
     """Vehicle specs."""
@@ -26,7 +30,7 @@ def vehicle_list(session: Session) -> int:
     rows = [
         {
             "spec": name.removeprefix(prefix),
-            "format": documents[name]["format"],
+            "format": " ".join(_formats(documents[name]["format"])),
             "description": documents[name]["description"],
         }
         for name in sorted(documents)
@@ -59,7 +63,7 @@ def vehicle_check(session: Session, spec: str, recording: str) -> int:
         click.echo(f"fleet: no recording of a known format in {recording}.", err=True)
         return WRONG_USE
     known = vehicle_of(session.fleet.policies, spec, [session.fleet.settings.dbc_folder, *dbc_folders(root)])
-    opened = open_recording(founds[0].files, format=known.spec.format)
+    opened = open_recording(founds[0].files, known.spec.formats, known.spec.table)
     try:
         result = check_vehicle(opened, known.spec, known.canonical, known.dbcs)
     finally:

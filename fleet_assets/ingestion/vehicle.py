@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleet_assets.ingestion.recordings.dbc import DbcText, find_dbcs, read_beside
+from fleet_assets.policy.calibration import calibrated
 from fleet_assets.policy.canonical import CanonicalSignals, parse_canonical_signals
 from fleet_assets.policy.documents import Policies, digest_of, load_document
-from fleet_assets.policy.vehicles import VehicleSpec, calibrated, parse_vehicle_spec
+from fleet_assets.policy.vehicle_parsing import parse_vehicle_spec
+from fleet_assets.policy.vehicles import VehicleSpec
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-CHUNK_BYTES: Final = 1 << 20
 EMPTY_ROOT: Final = hashlib.sha256(b"").hexdigest()
 
 

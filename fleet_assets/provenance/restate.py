@@ -31,15 +31,6 @@ class DataFileStore(Protocol):
         ...
 
 
-class Completed(Protocol):
-    """What an engine says about one task (implemented by `resources.engine.Outcome`)."""
-
-    key: str
-    value: Any
-    error: str | None
-    cpu_s: float
-
-
 class Runner(Protocol):
     """Runs a function over tasks (implemented by the engine resource)."""
 

@@ -84,6 +84,13 @@ SENSOR_STREAMS: Final = Table(
         *PARTITION_COLUMNS,
         Column("sensor", "string", "Sensor of the vehicle spec, or the file name for losses outside any sensor"),
         Column("messages", "int64", "Messages read", minimum=0),
+        Column(
+            "items",
+            "int64",
+            "What lies inside the messages, e.g. lidar packets, where counted",
+            nullable=True,
+            minimum=0,
+        ),
         Column("first_t_ns", "int64", "First message", nullable=True),
         Column("last_t_ns", "int64", "Last message", nullable=True),
         Column("rate_hz", "float64", "Median rate", nullable=True, minimum=0),

@@ -16,7 +16,8 @@ from fleet_assets.ingestion.sensor_sync_and_format_conversion.align import align
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.clock_model import TimePairs
 from fleet_assets.policy.canonical import CanonicalSignals, parse_canonical_signals
 from fleet_assets.policy.documents import load_policies
-from fleet_assets.policy.vehicles import VehicleSpec, parse_vehicle_spec
+from fleet_assets.policy.vehicle_parsing import parse_vehicle_spec
+from fleet_assets.policy.vehicles import VehicleSpec
 from fleet_assets.tables.bronze import INTEGRITY_FINDINGS, SENSOR_SAMPLES, SENSOR_STREAMS
 from fleet_assets.tables.silver import signals_table
 

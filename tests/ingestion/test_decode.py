@@ -45,7 +45,7 @@ def real(test: Callable[..., None]) -> Callable[..., None]:
 
 
 def decoded(files: Mapping[str, Path], car: TestVehicle, offset_ns: int | None = None) -> tuple[pa.Table, pa.Table]:
-    recording = open_recording(files, car.spec.format)
+    recording = open_recording(files, car.spec.formats)
     if offset_ns is None:
         offset_ns = probe_clock(recording, car.spec, car.dbcs).clock_offset_ns
     return decode_drive(

@@ -22,7 +22,8 @@ from fleet_assets.ingestion.sensor_sync_and_format_conversion.align import align
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.coverage import coverage_verdict, skew_verdict
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.decode import decode_drive
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.start_time import probe_clock
-from fleet_assets.policy.vehicles import VehicleSpec, parse_vehicle_spec
+from fleet_assets.policy.vehicle_parsing import parse_vehicle_spec
+from fleet_assets.policy.vehicles import VehicleSpec
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 COMMA = "comma2k19_example/sample/b0c9d2329ad1606b_2018-08-02--08-34-47/40"
@@ -54,7 +55,7 @@ def ingested(folder: str, vehicle: str) -> Drive:
     root = SHARED / folder
     files = {str(path.relative_to(root)): path for path in sorted(root.rglob("*")) if path.is_file()}
     dbcs = find_dbcs(spec, [SHARED / folder.split("/", maxsplit=1)[0] / "dbc"])
-    recording = open_recording(files, format=spec.format)
+    recording = open_recording(files, spec.formats)
     try:
         clock = probe_clock(recording, spec, dbcs)
         samples, streams = decode_drive(

@@ -19,7 +19,7 @@ def drives(*statuses, reason="too_large: found 9, limit 8. Split it."):
             "depot": KEYS["depot"],
             "vehicle_id": "car-1",
             "vehicle_spec": SPEC.name,
-            "format": SPEC.format,
+            "format": SPEC.formats[0],
             "start_ns": START_NS + number,
             "end_ns": START_NS + 30 * S,
             "duration_s": 30.0,

@@ -10,7 +10,8 @@ import pytest
 from fleet_assets.policy.canonical import CanonicalSignals, parse_canonical_signals
 from fleet_assets.policy.documents import InvalidPolicyError, load_policies, validate
 from fleet_assets.policy.units import LinearMap
-from fleet_assets.policy.vehicles import InvalidSpecError, MessageRef, SourceRef, VehicleSpec, parse_vehicle_spec
+from fleet_assets.policy.vehicle_parsing import parse_vehicle_spec
+from fleet_assets.policy.vehicles import Combine, InvalidSpecError, MessageRef, SourceRef, VehicleSpec
 
 POLICIES = load_policies()
 CANONICAL = parse_canonical_signals(POLICIES["canonical_signals"], "digest")
@@ -46,7 +47,7 @@ def test_a_spec_says_what_each_sensor_is_made_of() -> None:
     wheels = spec.sensors["wheel_speeds"]
     assert (wheels.bus, wheels.dbc, wheels.messages) == (0, "powertrain", (MessageRef("WHEEL_SPEEDS"),))
     speed = wheels.signals["speed_mps"]
-    assert speed.mean
+    assert speed.combine is Combine.MEAN
     assert len(speed.sources) == 4
     assert speed.to_canonical == LinearMap(1 / 3.6, 0.0)
     radar = spec.sensors["radar"]

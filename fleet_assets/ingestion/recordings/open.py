@@ -3,17 +3,18 @@
 Here belongs the list of formats. What each reader does is in its own module.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from fleet_assets.ingestion.recordings import comma2k19, mdf4
 from fleet_assets.ingestion.recordings.mdf4_layout import is_mdf4
 from fleet_assets.ingestion.recordings.protocol import Files, Recording, UnreadableRecordingError
+from fleet_assets.policy.table_layouts import TableLayout
 
-_HEAD_BYTES: Final = 64
-_OPENERS: Final[Mapping[str, Callable[[Files], Recording]]] = {
-    comma2k19.FORMAT: comma2k19.Comma2k19Recording,
-    mdf4.FORMAT: mdf4.Mdf4Recording,
+_HEAD_BYTES: Final = 4096
+_OPENERS: Final[Mapping[str, Callable[[Files, TableLayout | None], Recording]]] = {
+    comma2k19.FORMAT: lambda files, _: comma2k19.Comma2k19Recording(files),
+    mdf4.FORMAT: lambda files, _: mdf4.Mdf4Recording(files),
 }
 _SNIFFERS: Final[Mapping[str, Callable[[bytes], bool]]] = {
     comma2k19.FORMAT: comma2k19.is_array,
@@ -89,27 +90,31 @@ def sniff_format(files: Files) -> str:
     )
 
 
-def open_recording(files: Files, format: str | None = None) -> Recording:
+def open_recording(files: Files, formats: Sequence[str] = (), table: TableLayout | None = None) -> Recording:
     """Open a drive's files.
 
     Args:
         files: Relative name → where the bytes are. Paths may be content-addressed, their own names mean nothing.
-        format: Format that the vehicle spec states; told from the content when None.
+        formats: Formats that the vehicle spec admits; told from the content when empty.
+        table: How rows of a text table become messages, as the vehicle spec says; only text tables need it.
 
     Raises:
         UnreadableRecordingError: When the format is unknown, is not what was stated, or nothing useful can be read.
     """
-    if format is not None and format not in _OPENERS:
+    if unknown := [name for name in formats if name not in _OPENERS]:
         raise UnreadableRecordingError(
-            min(files, default="(no files)"), "unknown_format", value=format, remedy=_UNPACK + ", ".join(FORMATS) + "."
+            min(files, default="(no files)"),
+            "unknown_format",
+            value=", ".join(unknown),
+            remedy=_UNPACK + ", ".join(FORMATS) + ".",
         )
     found = sniff_format(files)
-    if format is not None and found != format:
+    if formats and found not in formats:
         raise UnreadableRecordingError(
             min(files),
             "wrong_format",
             value=found,
-            limit=format,
+            limit=" or ".join(formats),
             remedy="Name the vehicle spec of this recorder, or correct `format` in the spec.",
         )
-    return _OPENERS[found](files)
+    return _OPENERS[found](files, table)

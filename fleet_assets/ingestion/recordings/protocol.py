@@ -44,16 +44,21 @@ class Channel:
 
     Attributes:
         name: Name inside the recording, e.g. a topic or an array folder.
-        kind: ``can`` (columns ``bus``, ``can_id``, ``is_extended``, ``length``, ``data``) or ``fields``
-            (one column per field).
+        kind: ``can`` (columns ``bus`` uint16, ``can_id`` uint32, ``is_extended`` bool, ``length`` uint8, ``data``
+            uint8[n, width]), ``fields`` (one column per field) or ``opaque`` (messages that cannot be decoded; one
+            column, ``size_bytes``).
         fields: Column names of its batches.
         message_count: Number of messages where the container states it without a full read.
+        type: Message type as the recording names it, e.g. ``sensor_msgs/msg/Imu``; empty where there are no types.
+        problem: Why its messages cannot be decoded, with a remedy; empty unless the kind is ``opaque``.
     """
 
     name: str
     kind: str
     fields: tuple[str, ...]
     message_count: int | None = None
+    type: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

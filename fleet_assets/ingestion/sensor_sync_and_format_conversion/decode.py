@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fleet_assets.geo.projections import to_geographic
 from fleet_assets.ingestion.recordings.dbc import DbcText
 from fleet_assets.ingestion.recordings.protocol import NS_PER_S, Recording
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.can_decode import Decoded
@@ -25,7 +26,15 @@ from fleet_assets.ingestion.sensor_sync_and_format_conversion.gather import (
 )
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.streams import SensorStream, stream_rows
 from fleet_assets.policy.canonical import CanonicalSignal, CanonicalSignals
-from fleet_assets.policy.vehicles import UTC_OFFSET_ROLE, Condition, SignalMap, SourceRef, UtcSource, VehicleSpec
+from fleet_assets.policy.vehicles import (
+    UTC_OFFSET_ROLE,
+    Combine,
+    Condition,
+    SignalMap,
+    SourceRef,
+    UtcSource,
+    VehicleSpec,
+)
 from fleet_assets.tables.bronze import SENSOR_SAMPLES
 from fleet_assets.tables.schema import PARTITION_COLUMNS
 
@@ -70,16 +79,34 @@ def utc_offset_ns(utc: UtcSource, values: Values, t_ns: NDArray[np.int64]) -> ND
     return difference
 
 
+def _total(body: SignalMap, parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    if body.epsg is not None:
+        latitude, longitude = to_geographic(body.epsg, parts[0], parts[1])
+        return latitude if body.combine is Combine.LATITUDE else longitude
+    if body.combine is Combine.NORM:
+        with np.errstate(over="ignore"):
+            norm: NDArray[np.float64] = np.sqrt(np.sum([part * part for part in parts], axis=0))
+        return norm
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
 def _combined(body: SignalMap, values: Values) -> NDArray[np.float64]:
-    total = values[body.sources[0]].values
-    for source in body.sources[1:]:
-        total = total + values[source].values
-    factor = body.scale / len(body.sources) if body.mean else body.scale
+    total = _total(body, [values[source].values for source in body.sources])
+    factor = body.scale / len(body.sources) if body.combine is Combine.MEAN else body.scale
     into = body.to_canonical
     # One factor and one term: rounding then happens once, whatever the spec combines.
     shift = body.offset * into.scale + into.offset + body.shift
     # Adding even a zero shift keeps -0.0, which compares equal but has other bytes, out of the files.
-    return total * (factor * into.scale) + shift
+    result = total * (factor * into.scale) + shift
+    if body.wrap is None:
+        return result
+    first, period = body.wrap
+    with np.errstate(invalid="ignore"):
+        wrapped: NDArray[np.float64] = np.mod(result - first, period) + first
+    return wrapped
 
 
 def _ordered(block: Block) -> Block:

@@ -90,6 +90,8 @@ def _plan_stream(sensor: SensorSpec, message: MessageLayout | None, instance: in
         sources.append(sensor.utc.source)
     if signals or states_utc:
         sources += [condition.source for condition in _conditions(sensor)]
+    if sensor.items is not None and message is None:
+        sources.append(sensor.items)
     return StreamPlan(
         channel=sensor.channel,
         bus=sensor.bus,

@@ -25,7 +25,7 @@ DECODE: Final = Operator(
     inputs=("bronze.drives", "bronze.drive_files"),
     outputs=("bronze.sensor_streams", "bronze.sensor_samples"),
     policy={"vehicles/*": (), "canonical_signals": ("signals",)},
-    libraries=("numpy", "cantools"),
+    libraries=("numpy", "cantools", "pyproj"),
 )
 ALIGN: Final = Operator(
     name="sensor_sync_and_format_conversion.align",
@@ -57,7 +57,7 @@ def decode(task: UnitTask) -> Mapping[str, pa.Table]:
     listed = task.read("bronze.drive_files", ["path", "sha256"]).to_pylist()
     files: dict[str, Path] = {file["path"]: objects.local(file["sha256"], "raw") for file in listed}
     try:
-        recording = open_recording(files, format=drive["format"])
+        recording = open_recording(files, (drive["format"],), vehicle.spec.table)
         try:
             samples, streams = decode_drive(
                 recording,

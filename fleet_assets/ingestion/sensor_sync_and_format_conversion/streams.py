@@ -62,7 +62,10 @@ def _complaint(stream: SensorStream, channels: Mapping[str, Channel]) -> tuple[s
             f"the recording has no channel {sensor.channel!r} (it has: {known}). "
             "Correct the channel in the vehicle spec, or record it"
         )
+    channel = channels[sensor.channel]
     missing = sorted({name for found in stream.messages for name in found.missing})
+    if missing and channel.problem:
+        return "unknown_message_type", f"channel {sensor.channel!r}: {channel.problem}"
     if missing:
         return "missing_field", (
             f"channel {sensor.channel!r} has no {', '.join(missing)}. Correct the field in the vehicle spec"
@@ -75,12 +78,20 @@ def _complaint(stream: SensorStream, channels: Mapping[str, Channel]) -> tuple[s
     return None
 
 
+def _items(stream: SensorStream) -> int | None:
+    """Sum of the counts of what lies inside the sensor's messages; None where its spec names no such count."""
+    source = stream.plan.sensor.items
+    counts = [found.columns[str(source)] for found in stream.messages if str(source) in found.columns]
+    return int(sum(np.nansum(count) for count in counts)) if counts else None
+
+
 def _sensor_row(stream: SensorStream, channels: Mapping[str, Channel], clock_offset_ns: int) -> dict[str, Any]:
     times = [found.t_ns for found in stream.messages if len(found.t_ns)]
     rule, words = _complaint(stream, channels) or (None, None)
     return {
         "sensor": stream.plan.sensor.name,
         "messages": sum(len(found) for found in times),
+        "items": _items(stream),
         "first_t_ns": min(int(found.min()) for found in times) + clock_offset_ns if times else None,
         "last_t_ns": max(int(found.max()) for found in times) + clock_offset_ns if times else None,
         "rate_hz": sensor_rate_hz(stream.messages),
@@ -96,6 +107,7 @@ def _file_row(path: str) -> dict[str, Any]:
     return {
         "sensor": path,
         "messages": 0,
+        "items": None,
         "first_t_ns": None,
         "last_t_ns": None,
         "rate_hz": None,

@@ -68,7 +68,7 @@ def deliver(
         RefusedUploadError: When ids or names break the manifest's rules.
     """
     spec = delivery.vehicle.spec
-    recording = open_recording(found.files, format=spec.format)
+    recording = open_recording(found.files, spec.formats, spec.table)
     try:
         clock = probe_clock(recording, spec, delivery.vehicle.dbcs, given_start_ns=delivery.given_start_ns)
     finally:

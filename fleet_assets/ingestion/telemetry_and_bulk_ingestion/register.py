@@ -45,7 +45,7 @@ def _probe(task: UnitTask, manifest: Manifest, paths: Mapping[str, Path]) -> tup
         if isinstance(vehicle, InvalidPolicyError):
             rule, limit = "invalid_vehicle_spec", "a spec that does not contradict itself"
         raise RefusedUploadError(rule, manifest.vehicle_spec, limit, str(vehicle))
-    recording = open_recording(paths, format=vehicle.spec.format)
+    recording = open_recording(paths, vehicle.spec.formats, vehicle.spec.table)
     try:
         given_ns = manifest.start_ns if manifest.time_source == "given" else None
         clock = probe_clock(recording, vehicle.spec, vehicle.dbcs, given_start_ns=given_ns)

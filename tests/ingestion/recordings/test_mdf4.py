@@ -4,7 +4,6 @@ import itertools
 import random
 import struct
 import zlib
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,91 +12,19 @@ import pytest
 from fleet_assets.ingestion.recordings.mdf4 import Mdf4Recording
 from fleet_assets.ingestion.recordings.open import open_recording
 from fleet_assets.ingestion.recordings.protocol import NS_PER_S, WINDOW_NS, Loss, UnreadableRecordingError
+from tests.ingestion.recordings.mdf4_oracle import (
+    assert_same_frames,
+    data_last,
+    first_group,
+    frames_of,
+    lost,
+    oracle,
+    put,
+    u64,
+)
 from tests.recordings_factory import write_mdf4_drive
 
 START_NS = 1_700_000_000 * NS_PER_S
-SAMPLE = Path(__file__).parents[4] / "shared" / "data" / "css_canedge_mf4" / "sample"
-TRIP = SAMPLE / "3BA199E2_trip164_morning"
-
-
-def real(test: Callable[..., None]) -> Callable[..., None]:
-    """Mark a test that needs the real logs."""
-    absent = pytest.mark.skipif(not TRIP.is_dir(), reason="the CSS Electronics logs are not in ../shared/data")
-    marked: Callable[..., None] = pytest.mark.real_data(absent(test))
-    return marked
-
-
-Frames = dict[str, np.ndarray]
-
-
-def frames_of(recording: Mdf4Recording) -> Frames:
-    """All CAN frames in the order that the reader gives them."""
-    batches = list(recording.batches({"CAN"}))
-    width = max((batch.columns["data"].shape[1] for batch in batches), default=0)
-    columns = {
-        name: np.concatenate([batch.columns[name] for batch in batches])
-        for name in ("bus", "can_id", "is_extended", "length")
-    }
-    padded = [np.pad(batch.columns["data"], ((0, 0), (0, width - batch.columns["data"].shape[1]))) for batch in batches]
-    return columns | {"t_ns": np.concatenate([batch.t_ns for batch in batches]), "data": np.concatenate(padded)}
-
-
-def oracle(paths: list[Path]) -> Frames:
-    """All CAN frames as asammdf reads them, files one after the other, sorted by time."""
-    from asammdf import MDF
-
-    found: dict[str, list[np.ndarray]] = {}
-    for path in paths:
-        with MDF(path, process_bus_logging=False) as mdf:
-            for index, group in enumerate(mdf.groups):
-                if "CAN_DataFrame" not in [channel.name for channel in group.channels]:
-                    continue
-                if not group.channel_group.cycles_nr:
-                    continue
-                frames = mdf.get("CAN_DataFrame", group=index)
-                start_ns = int(mdf.header.start_time.timestamp() * 1e6) * 1000
-                found.setdefault("t_ns", []).append(np.rint(frames.timestamps * 1e9).astype(np.int64) + start_ns)
-                for ours, theirs in (("bus", "BusChannel"), ("can_id", "ID"), ("length", "DataLength")):
-                    found.setdefault(ours, []).append(frames.samples[f"CAN_DataFrame.{theirs}"].astype(np.int64))
-                found.setdefault("data", []).append(frames.samples["CAN_DataFrame.DataBytes"])
-    joined = {name: np.concatenate(parts) for name, parts in found.items()}
-    order = np.argsort(joined["t_ns"], kind="stable")
-    return {name: column[order] for name, column in joined.items()}
-
-
-def assert_same_frames(ours: Frames, theirs: Frames) -> None:
-    for name, expected in theirs.items():
-        np.testing.assert_array_equal(ours[name].astype(np.int64), expected.astype(np.int64), err_msg=name)
-
-
-def lost(recording: Mdf4Recording) -> int:
-    return sum(loss.messages or 0 for loss in recording.summary().losses)
-
-
-# Byte surgery: offsets of ASAM MDF 4.1 blocks.
-def u64(content: bytes, at: int) -> int:
-    return struct.unpack_from("<Q", content, at)[0]
-
-
-def first_group(content: bytes) -> tuple[int, int, int]:
-    """Addresses of the first data group, its channel group and its data."""
-    section = u64(content, 64 + 24)
-    return section, u64(content, section + 32), u64(content, section + 40)
-
-
-def data_last(path: Path) -> bytearray:
-    """The file with its records moved to the end, as recorders lay it out that write while they record."""
-    content = bytearray(path.read_bytes())
-    section, _, data = first_group(content)
-    block = content[data : data + u64(content, data + 8)]
-    content += bytes(-len(content) % 8)
-    struct.pack_into("<Q", content, section + 40, len(content))
-    return content + block
-
-
-def put(path: Path, content: bytes) -> Mapping[str, Path]:
-    path.write_bytes(content)
-    return {"recording": path}
 
 
 @pytest.fixture
@@ -423,33 +350,3 @@ def test_random_damage_never_does_more_than_lose_messages(tmp_path: Path, one: P
             continue
         count = sum(len(batch) for batch in recording.batches())
         assert count == sum(channel.messages for channel in recording.summary().channels.values())
-
-
-@real
-def test_trip_164_is_292097_frames_over_2389_s_in_any_order_of_its_files() -> None:
-    paths = sorted(TRIP.iterdir())
-    expected = oracle(paths)
-    for order in (paths, paths[::-1], [paths[index] for index in (2, 0, 4, 1, 3)]):
-        recording = open_recording({f"{rank:064x}": path for rank, path in enumerate(order)})
-        frames = frames_of(recording)
-        assert len(frames["t_ns"]) == 292_097
-        assert int((frames["t_ns"][-1] - frames["t_ns"][0]) / NS_PER_S) == 2389
-        assert_same_frames(frames, expected)
-        assert recording.summary().losses == ()
-        assert recording.container_start_ns == 1_627_274_454 * NS_PER_S
-
-
-@real
-@pytest.mark.parametrize("name", ["j1939_truck_00000001.MF4", "nissan_leaf_uds_00000170.MF4"])
-def test_other_loggers_files_give_the_frames_that_asammdf_reads(name: str) -> None:
-    assert_same_frames(frames_of(Mdf4Recording({name: SAMPLE / name})), oracle([SAMPLE / name]))
-
-
-@real
-@pytest.mark.parametrize("keep", [0.7, 0.9, 0.99])
-def test_of_a_truncated_log_messages_read_and_lost_add_up(tmp_path: Path, keep: float) -> None:
-    content = sorted(TRIP.iterdir())[4].read_bytes()
-    recording = Mdf4Recording(put(tmp_path / "cut", content[: round(len(content) * keep)]))
-    count = sum(len(batch) for batch in recording.batches())
-    assert count + lost(recording) == 5477
-    assert lost(recording)

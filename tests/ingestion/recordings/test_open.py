@@ -59,6 +59,6 @@ def test_two_formats_in_one_drive_are_refused(tmp_path: Path) -> None:
 def test_a_spec_of_another_format_is_refused(tmp_path: Path) -> None:
     files = write_mdf4_drive(tmp_path, start_utc_ns=START_NS, seconds=2)
     with pytest.raises(UnreadableRecordingError, match="wrong_format: found mdf4, expected comma2k19"):
-        open_recording(files, format="comma2k19")
+        open_recording(files, ("comma2k19",))
     with pytest.raises(UnreadableRecordingError, match="unknown_format: found betamax"):
-        open_recording(files, format="betamax")
+        open_recording(files, ("betamax",))
