@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import ROOT, in_subprocess, report, spent
+from benchmarks.readers import memory, readers
 
 REAL_DATA = ROOT.parent / "shared" / "data"
 RECORDINGS = {
@@ -122,7 +123,7 @@ def flat_cost(folder: Path) -> None:
 
 
 BENCHMARKS: dict[str, Callable[[Path], None]] = {
-    function.__name__: function for function in (copy_and_hash, landing_to_silver, flat_cost)
+    function.__name__: function for function in (copy_and_hash, readers, memory, landing_to_silver, flat_cost)
 }
 
 

@@ -191,7 +191,7 @@ def _ticks(seconds: float, rate_hz: float, rng: np.random.Generator) -> NDArray[
 
 def _toyota() -> dict[str, MessageLayout]:
     spec = VehicleSpec(
-        "factory", "", "", {}, Frames("camera", {}),
+        "factory", "", (), {}, Frames("camera", {}),
         {
             "powertrain": DbcRef("powertrain", package="opendbc", file="toyota_new_mc_pt_generated.dbc"),
             "adas": DbcRef("adas", package="opendbc", file="toyota_adas.dbc"),
@@ -306,9 +306,10 @@ def write_mdf4_vehicle(folder: Path) -> None:
     (vehicles / MDF4_DBC_NAME).write_text(MDF4_DBC)
 
 
-def _mdf4_frames(
+def can_frames(
     start_utc_ns: int, seconds: float, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.uint8]]:
+    """Times (s from the drive's zero), ids and payloads (uint8[n, 8]) of the frames that `MDF4_DBC` describes."""
     rng = np.random.default_rng([seed, 3])
     layouts = parse_messages(MDF4_DBC, frozenset({"clock", "position", "motion", "inertia"}), False)
     times, ids, frames = [], [], []
@@ -361,12 +362,33 @@ def write_mdf4_drive(
     Returns:
         The files by name.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    t_s, ids, frames = can_frames(start_utc_ns, seconds, seed)
+    header_ns = start_utc_ns + round(header_ahead_s * NS_PER_S)
+    cuts = [round(len(t_s) * part / files) for part in range(files + 1)]
+    found = {}
+    for number in range(files):
+        part = slice(cuts[number], cuts[number + 1])
+        log = (t_s[part], ids[part], frames[part])
+        path = write_mdf4_frames(folder / f"{number + 1:08d}.MF4", header_ns, *log, compression=compression)
+        found[path.name] = path
+    return found
+
+
+def write_mdf4_frames(
+    path: Path,
+    header_ns: int,
+    t_s: NDArray[np.float64],
+    ids: NDArray[np.int64],
+    frames: NDArray[np.uint8],
+    *,
+    compression: int = 0,
+) -> Path:
+    """Write CAN frames as one MDF 4 bus log through asammdf; times are seconds from the header's start."""
     import datetime
 
     from asammdf import MDF, Signal, Source
 
-    folder.mkdir(parents=True, exist_ok=True)
-    t_s, ids, frames = _mdf4_frames(start_utc_ns, seconds, seed)
     kind = np.dtype(
         [
             ("CAN_DataFrame.BusChannel", "<u1"),
@@ -383,18 +405,11 @@ def write_mdf4_drive(
     rows["CAN_DataFrame.ID"] = ids
     rows["CAN_DataFrame.DLC"] = rows["CAN_DataFrame.DataLength"] = 8
     rows["CAN_DataFrame.DataBytes"] = frames
-    header_ns = start_utc_ns + round(header_ahead_s * NS_PER_S)
-    found = {}
-    cuts = [round(len(t_s) * part / files) for part in range(files + 1)]
-    for number in range(files):
-        part = slice(cuts[number], cuts[number + 1])
-        source = Source("CAN", "CAN1", "", source_type=Source.SOURCE_BUS, bus_type=Source.BUS_TYPE_CAN)
-        signal = Signal(np.rec.array(rows[part]), t_s[part], name="CAN_DataFrame", source=source)
-        with MDF(version="4.10") as mdf:
-            mdf.append([signal], acq_name="CAN_DataFrame", acq_source=source)
-            mdf.header.start_time = datetime.datetime.fromtimestamp(0, datetime.UTC) + datetime.timedelta(
-                microseconds=header_ns // 1000
-            )
-            path = folder / f"{number + 1:08d}"
-            found[path.name] = Path(mdf.save(path.with_suffix(".MF4"), compression=compression, overwrite=True))
-    return {path.name: path for path in found.values()}
+    source = Source("CAN", "CAN1", "", source_type=Source.SOURCE_BUS, bus_type=Source.BUS_TYPE_CAN)
+    signal = Signal(np.rec.array(rows), t_s, name="CAN_DataFrame", source=source)
+    with MDF(version="4.10") as mdf:
+        mdf.append([signal], acq_name="CAN_DataFrame", acq_source=source)
+        mdf.header.start_time = datetime.datetime.fromtimestamp(0, datetime.UTC) + datetime.timedelta(
+            microseconds=header_ns // 1000
+        )
+        return Path(mdf.save(path, compression=compression, overwrite=True))

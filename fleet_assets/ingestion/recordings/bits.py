@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 BYTE_BITS: Final = 8
 _WORD_BITS: Final = 64
+_NUMBER_BYTES: Final = (1, 2, 4, 8)
 
 
 def take_bits(rows: NDArray[np.uint8], parts: Sequence[tuple[int, int]], length: int) -> NDArray[np.uint64]:
@@ -24,6 +25,9 @@ def take_bits(rows: NDArray[np.uint8], parts: Sequence[tuple[int, int]], length:
     Returns:
         uint64[n].
     """
+    whole = _whole_bytes(rows, parts, length)
+    if whole is not None:
+        return whole
     raw = np.zeros(len(rows), dtype=np.uint64)
     for index, shift in parts:
         byte = rows[:, index].astype(np.uint64)
@@ -31,6 +35,20 @@ def take_bits(rows: NDArray[np.uint8], parts: Sequence[tuple[int, int]], length:
     if length < _WORD_BITS:
         raw &= np.uint64((1 << length) - 1)
     return raw
+
+
+def _whole_bytes(rows: NDArray[np.uint8], parts: Sequence[tuple[int, int]], length: int) -> NDArray[np.uint64] | None:
+    """The same by one view, where the bits are neighbouring whole bytes of a number's size; None otherwise."""
+    count, first = len(parts), min(index for index, _ in parts)
+    if length != BYTE_BITS * count or count not in _NUMBER_BYTES:
+        return None
+    little = all(shift == BYTE_BITS * (index - first) for index, shift in parts)
+    big = all(shift == BYTE_BITS * (first + count - 1 - index) for index, shift in parts)
+    if not (little or big):
+        return None
+    block = np.ascontiguousarray(rows[:, first : first + count])
+    order = "<" if little else ">"
+    return block.view(f"{order}u{count}").reshape(len(rows)).astype(np.uint64)
 
 
 def as_numbers(raw: NDArray[np.uint64], length: int, *, signed: bool, floating: bool) -> NDArray[Any]:

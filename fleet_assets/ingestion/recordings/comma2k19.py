@@ -165,7 +165,7 @@ class Comma2k19Recording:
                 first, "no_messages", value=reasons, limit="a folder with `t` and `value`", remedy=_UPLOAD_AGAIN
             )
         self._extent = (min(low for low, _ in extents), max(high for _, high in extents))
-        for parts in self._parts.values():
+        for parts in (some for some in self._parts.values() if len(some) > 1):
             parts.sort(key=lambda part: (_extent(part) or (0, 0), part.time_path))
         self._counts: Counter[str] = Counter()
         self._spans: dict[str, tuple[int, int]] = {}

@@ -121,6 +121,9 @@ def _times(layout: Layout, stream: MessageStream, found: Records) -> tuple[NDArr
 
 
 def _integers(values: NDArray[Any]) -> NDArray[np.int64]:
+    if values.dtype.kind in "biu":
+        bounded: NDArray[np.int64] = np.minimum(values, 2 * _ID_FLAG).astype(np.int64)
+        return bounded
     whole: NDArray[np.int64] = np.clip(np.nan_to_num(values), -_ID_FLAG, 2 * _ID_FLAG).astype(np.int64)
     return whole
 

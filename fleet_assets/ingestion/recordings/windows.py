@@ -30,11 +30,15 @@ _Rows = tuple[NDArray[np.int64], Columns]
 
 def _pieces(t_ns: NDArray[np.int64], origin_ns: int, highest_ns: int) -> Iterator[tuple[int, int, int]]:
     """Yield (window, first row, end row) of a chunk; messages older than their predecessor stay in its window."""
-    forward = np.maximum(np.maximum.accumulate(t_ns), highest_ns)
-    index = (forward - origin_ns) // WINDOW_NS
-    cuts = np.flatnonzero(np.diff(index)) + 1
-    for first, end in zip((0, *cuts.tolist()), (*cuts.tolist(), len(t_ns)), strict=True):
-        yield int(index[first]), first, end
+    forward = t_ns if t_ns[0] >= highest_ns and (t_ns[1:] >= t_ns[:-1]).all() else None
+    if forward is None:
+        forward = np.maximum(np.maximum.accumulate(t_ns), highest_ns)
+    first, count = 0, len(forward)
+    while first < count:
+        window = (int(forward[first]) - origin_ns) // WINDOW_NS
+        end = int(np.searchsorted(forward, origin_ns + (window + 1) * WINDOW_NS, side="left"))
+        yield window, first, end
+        first = end
 
 
 def stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -1,0 +1,118 @@
+"""Every format takes the same way: the same drive gives the same silver tables, whatever happened on the way."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from fleet_assets.provenance.requests import Request
+from tests.end_to_end.fleets import assert_at_rest, reachable_objects
+from tests.formats_factory import (
+    CAN_FORMATS,
+    CAN_VEHICLE,
+    TOPIC_FORMATS,
+    TOPIC_VEHICLE,
+    write_can_drive,
+    write_can_vehicle,
+    write_topic_drive,
+    write_topic_vehicle,
+)
+from tests.harness import TestFleet, utc_ns
+
+SILVER: Final = ("silver.signals", "silver.clips", "silver.radar_tracks")
+QUICK: Final = ("mcap", "blf")
+
+
+def fleet_in(home: Path) -> TestFleet:
+    """A fleet that knows the factory's vehicles."""
+    fleet = TestFleet(home)
+    write_can_vehicle(fleet.fleet.settings.policies)
+    write_topic_vehicle(fleet.fleet.settings.policies)
+    fleet.fleet.forget()
+    return fleet
+
+
+def silver(fleet: TestFleet) -> dict[str, str]:
+    roots = fleet.digests()
+    return {name: roots[name] for name in SILVER}
+
+
+@pytest.mark.parametrize(
+    ("formats", "vehicle", "write"),
+    [(CAN_FORMATS, CAN_VEHICLE, write_can_drive), (TOPIC_FORMATS, TOPIC_VEHICLE, write_topic_drive)],
+    ids=["CAN frames", "ROS topics"],
+)
+def test_the_same_drive_gives_the_same_silver_tables_in_every_format(
+    tmp_path: Path, formats: tuple[str, ...], vehicle: str, write: Callable[..., Path]
+) -> None:
+    fleet = fleet_in(tmp_path / "home")
+    found = {}
+    for revision, name in enumerate(formats):
+        recording = write(tmp_path / name, name, start_utc_ns=utc_ns("2024-05-01T08:00:00"))
+        fleet.upload(recording, spec=vehicle, drive_id="one", revision=revision)
+        fleet.turn()
+        assert fleet.sql("select format, status from bronze.drives") == [{"format": name, "status": "landed"}]
+        assert set(fleet.gates().values()) == {"pass"}, name
+        found[name] = silver(fleet)
+    assert fleet.sql("select count(*) as n from silver.signals where speed_mps is not null")[0]["n"] > 100
+    different = {name: roots for name, roots in found.items() if roots != found[formats[0]]}
+    assert different == {}
+
+
+@dataclass(frozen=True)
+class Trip:
+    """One drive of the turbulent fleet."""
+
+    drive_id: str
+    start: str
+    depot: str
+    seed: int
+    revision: int = 0
+
+    def upload(self, fleet: TestFleet, folder: Path, format: str) -> str:
+        """Write the drive when it is not there yet, and put it into the landing zone."""
+        path = folder / f"{self.drive_id}-{self.revision}"
+        if not path.exists():
+            write = write_topic_drive if format in TOPIC_FORMATS else write_can_drive
+            write(path, format, start_utc_ns=utc_ns(self.start), seed=self.seed)
+        spec = TOPIC_VEHICLE if format in TOPIC_FORMATS else CAN_VEHICLE
+        manifest = fleet.upload(path, spec=spec, depot=self.depot, drive_id=self.drive_id, revision=self.revision)
+        return f"{manifest.drive_id}-r{self.revision}"
+
+
+A: Final = Trip("a", "2024-05-01T08:00:00", "north", 1)
+B: Final = Trip("b", "2024-05-01T09:00:00", "north", 2)
+C: Final = Trip("c", "2024-05-02T08:00:00", "south", 3)
+GONE: Final = Trip("gone", "2024-05-01T10:00:00", "north", 4)
+CORRECTED: Final = replace(A, seed=7, revision=1)
+
+
+@pytest.mark.parametrize(
+    "format",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in dict.fromkeys(CAN_FORMATS)],
+)
+def test_order_duplicates_corrections_late_and_withdrawn_drives_leave_no_trace(tmp_path: Path, format: str) -> None:
+    recordings = tmp_path / "recordings"
+    calm = fleet_in(tmp_path / "calm")
+    for trip in (CORRECTED, B, C):
+        trip.upload(calm, recordings, format)
+    calm.turn()
+    assert_at_rest(calm)
+    fleet = fleet_in(tmp_path / "turbulent")
+    for trip in (GONE, B, A):
+        trip.upload(fleet, recordings, format)
+    fleet.turn()
+    C.upload(fleet, recordings, format)
+    CORRECTED.upload(fleet, recordings, format)
+    fleet.upload(
+        recordings / "b-0", spec=TOPIC_VEHICLE if format in TOPIC_FORMATS else CAN_VEHICLE, drive_id="b_again"
+    )
+    body = {"drive_id": GONE.drive_id, "revision": 0, "reason": "a test"}
+    fleet.fleet.requests.append(Request("withdrawal", body, "person:tester"))
+    fleet.turn()
+    assert_at_rest(fleet)
+    assert fleet.digests() == calm.digests()
+    assert reachable_objects(fleet) == reachable_objects(calm)
+    assert fleet.turn() == []
