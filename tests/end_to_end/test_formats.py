@@ -9,6 +9,8 @@ import pytest
 
 from fleet_assets.provenance.requests import Request
 from tests.end_to_end.fleets import assert_at_rest, reachable_objects
+from tests.end_to_end.killed_ingest import DRIVE_ID
+from tests.end_to_end.test_kill import kill_at
 from tests.formats_factory import (
     CAN_FORMATS,
     CAN_VEHICLE,
@@ -25,9 +27,9 @@ SILVER: Final = ("silver.signals", "silver.clips", "silver.radar_tracks")
 QUICK: Final = ("mcap", "blf")
 
 
-def fleet_in(home: Path) -> TestFleet:
+def fleet_in(home: Path, *, durable: bool = False) -> TestFleet:
     """A fleet that knows the factory's vehicles."""
-    fleet = TestFleet(home)
+    fleet = TestFleet(home, durable=durable)
     write_can_vehicle(fleet.fleet.settings.policies)
     write_topic_vehicle(fleet.fleet.settings.policies)
     fleet.fleet.forget()
@@ -61,6 +63,10 @@ def test_the_same_drive_gives_the_same_silver_tables_in_every_format(
     assert different == {}
 
 
+def vehicle_of(format: str) -> str:
+    return TOPIC_VEHICLE if format in TOPIC_FORMATS else CAN_VEHICLE
+
+
 @dataclass(frozen=True)
 class Trip:
     """One drive of the turbulent fleet."""
@@ -71,15 +77,18 @@ class Trip:
     seed: int
     revision: int = 0
 
-    def upload(self, fleet: TestFleet, folder: Path, format: str) -> str:
-        """Write the drive when it is not there yet, and put it into the landing zone."""
+    def record(self, folder: Path, format: str) -> Path:
+        """The recording's folder, written when it is not there yet."""
         path = folder / f"{self.drive_id}-{self.revision}"
         if not path.exists():
             write = write_topic_drive if format in TOPIC_FORMATS else write_can_drive
             write(path, format, start_utc_ns=utc_ns(self.start), seed=self.seed)
-        spec = TOPIC_VEHICLE if format in TOPIC_FORMATS else CAN_VEHICLE
-        manifest = fleet.upload(path, spec=spec, depot=self.depot, drive_id=self.drive_id, revision=self.revision)
-        return f"{manifest.drive_id}-r{self.revision}"
+        return path
+
+    def upload(self, fleet: TestFleet, folder: Path, format: str) -> None:
+        """Put the drive into the landing zone."""
+        path = self.record(folder, format)
+        fleet.upload(path, spec=vehicle_of(format), depot=self.depot, drive_id=self.drive_id, revision=self.revision)
 
 
 A: Final = Trip("a", "2024-05-01T08:00:00", "north", 1)
@@ -106,9 +115,7 @@ def test_order_duplicates_corrections_late_and_withdrawn_drives_leave_no_trace(t
     fleet.turn()
     C.upload(fleet, recordings, format)
     CORRECTED.upload(fleet, recordings, format)
-    fleet.upload(
-        recordings / "b-0", spec=TOPIC_VEHICLE if format in TOPIC_FORMATS else CAN_VEHICLE, drive_id="b_again"
-    )
+    fleet.upload(recordings / "b-0", spec=vehicle_of(format), drive_id="b_again")
     body = {"drive_id": GONE.drive_id, "revision": 0, "reason": "a test"}
     fleet.fleet.requests.append(Request("withdrawal", body, "person:tester"))
     fleet.turn()
@@ -116,3 +123,21 @@ def test_order_duplicates_corrections_late_and_withdrawn_drives_leave_no_trace(t
     assert fleet.digests() == calm.digests()
     assert reachable_objects(fleet) == reachable_objects(calm)
     assert fleet.turn() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", CAN_FORMATS)
+def test_a_drive_of_any_format_survives_kills_inside_copy_write_and_commit(tmp_path: Path, format: str) -> None:
+    recording, spec = A.record(tmp_path / "recordings", format), vehicle_of(format)
+    calm = fleet_in(tmp_path / "calm")
+    calm.upload(recording, spec=spec, drive_id=DRIVE_ID)
+    calm.turn()
+    home = tmp_path / "killed"
+    fleet = fleet_in(home, durable=True)
+    for moment, number in (("copy.middle", 1), ("write.middle", 4), ("commit.unpointed", 3), ("commit.after", 5)):
+        kill_at(home, recording, tmp_path / moment, moment, number, spec=spec)
+    fleet.upload(recording, spec=spec, drive_id=DRIVE_ID)
+    fleet.turn()
+    assert fleet.digests() == calm.digests()
+    assert reachable_objects(fleet) == reachable_objects(calm)
+    assert_at_rest(fleet)

@@ -15,7 +15,7 @@ import pytest
 
 from tests.end_to_end.fleets import SIX, assert_at_rest, reachable_objects
 from tests.end_to_end.killed_ingest import DRIVE_ID, MOMENTS
-from tests.harness import TestFleet
+from tests.harness import COMMA_SPEC, TestFleet
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = "from tests.end_to_end.killed_ingest import main; main()"
@@ -52,10 +52,10 @@ class Undisturbed:
         return 1 + round(share * (self.calls[moment] - 1))
 
 
-def start(home: Path, recording: Path, counter: Path, *moment: str) -> subprocess.Popen[str]:
+def start(home: Path, recording: Path, counter: Path, *moment: str, spec: str = COMMA_SPEC) -> subprocess.Popen[str]:
     """Start the program as the leader of a process group of its own."""
     counter.mkdir(exist_ok=True)
-    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, str(home), str(recording), str(counter), *moment]
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, str(home), str(recording), str(counter), spec, *moment]
     return subprocess.Popen(command, cwd=ROOT, start_new_session=True, text=True, stdout=subprocess.PIPE)
 
 
@@ -92,9 +92,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     return Undisturbed(recording, fleet.digests(), reachable_objects(fleet), seconds, calls)
 
 
-def kill_at(home: Path, recording: Path, counter: Path, moment: str, number: int) -> None:
+def kill_at(home: Path, recording: Path, counter: Path, moment: str, number: int, *, spec: str = COMMA_SPEC) -> None:
     """Run until the program kills its own group at a moment."""
-    process = start(home, recording, counter, moment, str(number))
+    process = start(home, recording, counter, moment, str(number), spec=spec)
     output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == -signal.SIGKILL, output
     wait_for_group(process.pid)

@@ -1,0 +1,1 @@
+"""Programs outside the graph, each in a folder of its own."""

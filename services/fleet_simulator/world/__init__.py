@@ -1,0 +1,1 @@
+"""The world that drives take place in: roads, routes, weather."""

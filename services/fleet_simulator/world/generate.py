@@ -1,0 +1,228 @@
+"""A town made from a seed: streets in a bent grid, arterials with lights, a motorway beside it, two depots.
+
+Here belongs the layout. What a network consists of is in `road_network.py`; all numbers come from the policy.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleet_assets.geo.local_frame import LocalFrame
+from services.fleet_simulator.world.road_network import MM_PER_M, Depot, Edge, Node, RoadNetwork, WorkZone
+
+_STREAM: Final = 101
+"""Number of this module's random stream; other modules draw from others."""
+_CURVE_POINTS: Final = 9
+_NAMES: Final = (
+    "Oak",
+    "Mill",
+    "Church",
+    "Station",
+    "Harbour",
+    "Bridge",
+    "Market",
+    "Garden",
+    "School",
+    "Forest",
+    "Lake",
+)
+
+
+class _Builder:
+    """Collects nodes and edges; every draw comes from one stream in a fixed order."""
+
+    def __init__(self, seed: int, policy: Mapping[str, Any]) -> None:
+        self.rng = np.random.default_rng([seed, _STREAM])
+        self.policy = policy
+        self.nodes: dict[int, Node] = {}
+        self.edges: dict[int, Edge] = {}
+
+    def node(self, east_m: float, north_m: float, control: str = "none") -> int:
+        number = len(self.nodes) + 1
+        phase = int(self.rng.integers(0, self.policy["lights"]["cycle_s"])) if control == "traffic_light" else 0
+        self.nodes[number] = Node(number, round(east_m * MM_PER_M), round(north_m * MM_PER_M), control, phase)
+        return number
+
+    def place(self, node_id: int) -> NDArray[np.float64]:
+        node = self.nodes[node_id]
+        return np.array([node.east_mm, node.north_mm]) / MM_PER_M
+
+    def edge(
+        self, start: int, end: int, road_class: str, name: str, *, bend_m: float = 0.0, one_way: bool = False
+    ) -> int:
+        """Add a carriageway that bows to its left by `bend_m` in the middle."""
+        first, last = self.place(start), self.place(end)
+        share = np.linspace(0.0, 1.0, _CURVE_POINTS if bend_m else 2)[:, None]
+        along = last - first
+        left = np.array([-along[1], along[0]]) / np.hypot(*along)
+        points = first + share * along + 4.0 * share * (1.0 - share) * bend_m * left
+        return self.polyline(start, end, road_class, name, points, one_way=one_way)
+
+    def polyline(
+        self, start: int, end: int, road_class: str, name: str, points: NDArray[np.float64], *, one_way: bool = False
+    ) -> int:
+        road = self.policy["roads"][road_class]
+        number = len(self.edges) + 1
+        self.edges[number] = Edge(
+            edge_id=number,
+            start=start,
+            end=end,
+            points_mm=np.rint(points * MM_PER_M).astype(np.int64),
+            road_class=road_class,
+            lanes=road["lanes"],
+            speed_limit_kmh=road["speed_limit_kmh"],
+            one_way=one_way,
+            name=name,
+            lane_width_m=road["lane_width_m"],
+        )
+        return number
+
+
+def _grid(build: _Builder) -> dict[tuple[int, int], int]:
+    """Junctions of the street grid by (row, column)."""
+    streets, every = build.policy["streets"], build.policy["arterial_every"]
+    low, high = streets["spacing_m"]
+    norths = np.cumsum(build.rng.uniform(low, high, streets["rows"]))
+    easts = np.cumsum(build.rng.uniform(low, high, streets["columns"]))
+    norths, easts = norths - norths.mean(), easts - easts.mean()
+    jitter = build.rng.uniform(-streets["jitter_m"], streets["jitter_m"], (streets["rows"], streets["columns"], 2))
+    return {
+        (row, column): build.node(
+            easts[column] + jitter[row, column, 0],
+            norths[row] + jitter[row, column, 1],
+            _control(row, column, every),
+        )
+        for row in range(streets["rows"])
+        for column in range(streets["columns"])
+    }
+
+
+def _control(row: int, column: int, every: int) -> str:
+    arterials = (row % every == 0) + (column % every == 0)
+    return ("none", "stop", "traffic_light")[arterials]
+
+
+def _streets(build: _Builder, grid: Mapping[tuple[int, int], int]) -> None:
+    streets, every = build.policy["streets"], build.policy["arterial_every"]
+    for (row, column), start in grid.items():
+        for down, right in ((0, 1), (1, 0)):
+            end = grid.get((row + down, column + right))
+            if end is None:
+                continue
+            line = row if right else column
+            arterial = line % every == 0
+            drop, bend = build.rng.random(), build.rng.uniform(-streets["bend_m"], streets["bend_m"])
+            # Arterials and the outer ring stay whole, so that every junction can be reached.
+            last = (streets["rows"] if right else streets["columns"]) - 1
+            if not arterial and line != last and drop < streets["missing_share"]:
+                continue
+            name = f"{_NAMES[(line + 4 * right) % len(_NAMES)]} {'Avenue' if right else 'Street'}"
+            _street(build, (start, end), "primary" if arterial else "residential", name, bend)
+
+
+def _street(build: _Builder, ends: tuple[int, int], road_class: str, name: str, bend_m: float) -> None:
+    """One block, cut in two by a crossing where one is drawn."""
+    start, end = ends
+    if build.rng.random() >= build.policy["crossing_share"]:
+        build.edge(start, end, road_class, name, bend_m=bend_m)
+        return
+    east, north = (build.place(start) + build.place(end)) / 2.0
+    crossing = build.node(float(east), float(north), control="crossing")
+    build.edge(start, crossing, road_class, name, bend_m=bend_m / 4.0)
+    build.edge(crossing, end, road_class, name, bend_m=bend_m / 4.0)
+
+
+def _motorway(build: _Builder, grid: Mapping[tuple[int, int], int]) -> None:
+    """Two carriageways north of the town; each arterial column that reaches the edge has an interchange."""
+    motorway, every = build.policy["motorway"], build.policy["arterial_every"]
+    last_row = max(row for row, _ in grid)
+    columns = sorted({column for _, column in grid})
+    tops = [grid[last_row, column] for column in columns if column % every == 0]
+    places = [build.place(node) for node in tops]
+    north = max(place[1] for place in places) + motorway["distance_m"]
+    easts = [place[0] for place in places]
+    length = (easts[0] - motorway["overhang_m"], easts[-1] + motorway["overhang_m"])
+    east = _carriageway(build, tops, easts, north, length, eastbound=True)
+    west = _carriageway(build, tops, easts, north, length, eastbound=False)
+    for start, end, side in ((east[1], west[0], "East"), (west[1], east[0], "West")):
+        build.edge(start, end, "motorway_link", f"{side} Turn", bend_m=-60.0, one_way=True)
+
+
+def _carriageway(
+    build: _Builder, tops: list[int], easts: list[float], north: float, ends: tuple[float, float], *, eastbound: bool
+) -> tuple[int, int]:
+    """One direction: exit before each interchange, entry behind it; its first and last node. Traffic keeps right."""
+    motorway = build.policy["motorway"]
+    ramp, sign = motorway["ramp_m"], 1.0 if eastbound else -1.0
+    offset = north - sign * motorway["median_m"] / 2.0
+
+    def bow(east: float) -> float:
+        share = (east - ends[0]) / (ends[1] - ends[0])
+        return float(offset + motorway["bend_m"] * np.sin(2.0 * np.pi * share))
+
+    stops = [(ends[0], None), *((east + way * ramp, index) for index, east in enumerate(easts) for way in (-1.0, 1.0))]
+    ordered = sorted([*stops, (ends[1], None)], key=lambda stop: sign * stop[0])
+    name = f"Ring {'East' if eastbound else 'West'}"
+    previous: tuple[int, float] | None = None
+    seen: set[int] = set()
+    nodes: list[int] = []
+    for east, index in ordered:
+        node = build.node(east, bow(east))
+        nodes.append(node)
+        if previous is not None:
+            share = np.linspace(previous[1], east, 12)
+            points = np.stack([share, [bow(value) for value in share]], axis=1)
+            build.polyline(previous[0], node, "motorway", name, points, one_way=True)
+        if index is not None and index not in seen:
+            seen.add(index)
+            build.edge(node, tops[index], "motorway_link", f"Exit {index + 1}", bend_m=sign * 20.0, one_way=True)
+        elif index is not None:
+            build.edge(tops[index], node, "motorway_link", f"Entry {index + 1}", bend_m=sign * 20.0, one_way=True)
+        previous = (node, east)
+    return nodes[0], nodes[-1]
+
+
+def _work_zones(build: _Builder) -> None:
+    zones = build.policy["work_zones"]
+    low, high = zones["length_m"]
+    long_enough = [edge.edge_id for edge in build.edges.values() if edge.length_m > 2.0 * high]
+    chosen = build.rng.choice(long_enough, size=min(zones["count"], len(long_enough)), replace=False)
+    for edge_id in sorted(int(number) for number in chosen):
+        edge = build.edges[edge_id]
+        length = float(np.round(build.rng.uniform(low, high), 1))
+        first = float(np.round(build.rng.uniform(high / 4.0, edge.length_m - length - high / 4.0), 1))
+        zone = WorkZone(first, first + length, min(zones["speed_limit_kmh"], edge.speed_limit_kmh))
+        build.edges[edge_id] = replace(edge, work_zone=zone)
+
+
+def _depots(build: _Builder, grid: Mapping[tuple[int, int], int]) -> tuple[Depot, ...]:
+    """A gate at the end of a short service road, at opposite corners of the town."""
+    corners = (min(grid), max(grid))
+    found = []
+    for name, corner in zip(build.policy["depots"], corners, strict=True):
+        junction = build.place(grid[corner])
+        outward = junction / np.hypot(*junction)
+        gate = build.node(*(junction + 60.0 * outward))
+        build.edge(gate, grid[corner], "service", f"{name.title()} Depot")
+        found.append(Depot(name, gate))
+    return tuple(found)
+
+
+def generate_network(seed: int, policy: Mapping[str, Any]) -> RoadNetwork:
+    """Lay out a town.
+
+    Args:
+        seed: Same seed and policy, same network.
+        policy: Key `world` of the document `simulation`.
+    """
+    build = _Builder(seed, policy)
+    town = policy["origins"][int(build.rng.integers(len(policy["origins"])))]
+    grid = _grid(build)
+    _streets(build, grid)
+    _motorway(build, grid)
+    depots = _depots(build, grid)
+    _work_zones(build)
+    return RoadNetwork(LocalFrame(town["lat_deg"], town["lon_deg"]), build.nodes, build.edges, depots)
