@@ -31,7 +31,7 @@ SIZES_MB: Final = {
 
 def make_recording(folder: Path, name: str) -> tuple[Path, dict[str, Any] | None]:
     """A recording of one format, and the table layout that its spec would state."""
-    from tests import formats_factory
+    from tests import formats_factory, tracks_factory
     from tests.recordings_factory import write_comma2k19_drive
 
     seconds = SECONDS.get(name, 900.0)
@@ -44,7 +44,7 @@ def make_recording(folder: Path, name: str) -> tuple[Path, dict[str, Any] | None
         formats_factory.write_can_drive(folder, name, start_utc_ns=START_NS, seconds=seconds)
     else:
         folder.mkdir(parents=True)
-        return formats_factory.write_other(folder, name, start_utc_ns=START_NS, seconds=seconds)
+        return tracks_factory.write_other(folder, name, start_utc_ns=START_NS, seconds=seconds)
     return next(path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".yaml"), None
 
 

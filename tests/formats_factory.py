@@ -4,7 +4,7 @@ Here belong the writers. The drive's motion and its CAN frames come from `record
 multiples of 10 microseconds, so that every format holds them exactly.
 """
 
-import json
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +24,9 @@ from tests.recordings_factory import (
 
 TICK_NS: Final = 10_000
 NS_PER_S: Final = 1_000_000_000
+NS_PER_MS: Final = 1_000_000
+_BLF_START_AT: Final = 40
+"""Offset of the measurement's start in the file header of a BLF."""
 CAN_VEHICLE: Final = "factory_can"
 CAN_FORMATS: Final = ("mcap", "ros1", "ros2", "mdf4", "blf", "asc", "candump")
 CAN_SPEC: Final = (
@@ -41,6 +44,7 @@ sensors:
   gnss:
     kind: gnss
     channel: /fix
+    latency_ms: {{mean: 0, uncertainty: 20}}
     rate_hz: {{nominal: 10, tolerance: 0.2}}
     required: true
     valid_when: {{field: status.status, at_least: 0}}
@@ -51,6 +55,7 @@ sensors:
   odometry:
     kind: other
     channel: /twist
+    latency_ms: {{mean: 0, uncertainty: 20}}
     rate_hz: {{nominal: 10, tolerance: 0.2}}
     required: true
     signals:
@@ -58,6 +63,7 @@ sensors:
   imu:
     kind: imu
     channel: /imu
+    latency_ms: {{mean: 0, uncertainty: 20}}
     rate_hz: {{nominal: 100, tolerance: 0.2}}
     required: true
     signals:
@@ -143,13 +149,29 @@ def _write_can_log(folder: Path, format: str, t_ns: Any, ids: Any, frames: Any) 
     import can
 
     names = {"blf": "drive.blf", "asc": "drive.asc", "candump": "drive.log"}
-    with can.Logger(str(folder / names[format])) as log:
-        for stamp, can_id, data in zip(t_ns.tolist(), ids.tolist(), frames, strict=True):
+    path = folder / names[format]
+    # python-can cuts the nanoseconds of a BLF off from a float: only small ones, a little above, stay what they were.
+    zero_ns = int(t_ns[0]) // NS_PER_MS * NS_PER_MS if format == "blf" else 0
+    stamps = (t_ns - zero_ns) / 1e9 + (5e-10 if format == "blf" else 0.0)
+    with can.Logger(str(path)) as log:
+        for stamp, can_id, data in zip(stamps.tolist(), ids.tolist(), frames, strict=True):
             log(
                 can.Message(
-                    timestamp=stamp / 1e9, arbitration_id=can_id, data=data.tobytes(), is_extended_id=False, channel=0
+                    timestamp=stamp, arbitration_id=can_id, data=data.tobytes(), is_extended_id=False, channel=0
                 )
             )
+    if format == "blf":
+        _set_blf_start(path, zero_ns)
+
+
+def _set_blf_start(path: Path, start_utc_ns: int) -> None:
+    """Write the start into the header's SYSTEMTIME: year, month, weekday, day, hour, minute, second, millisecond."""
+    at = datetime.fromtimestamp(start_utc_ns // NS_PER_S, UTC)
+    milliseconds = start_utc_ns // NS_PER_MS % 1000
+    fields = (at.year, at.month, at.isoweekday() % 7, at.day, at.hour, at.minute, at.second, milliseconds)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<8H", content, _BLF_START_AT, *fields)
+    path.write_bytes(content)
 
 
 def _typestore(ros1: bool) -> Any:
@@ -301,83 +323,3 @@ _TOPIC_WRITERS: Final[Mapping[str, Callable[[Path, list[Topic]], None]]] = {
     "ros1": _write_ros1,
     "ros2": _write_ros2,
 }
-
-
-OTHER_FORMATS: Final = ("csv", "gpx", "json_points", "mp4")
-_TRACK_FIELDS: Final = {"lat": "lat", "lon": "lon"}
-
-
-def write_other(
-    folder: Path, format: str, *, start_utc_ns: int, seconds: float, seed: int = 1
-) -> tuple[Path, dict[str, Any] | None]:
-    """Write a 1 Hz track as a text table, or as many video frames.
-
-    Args:
-        folder: Existing folder.
-        format: One of `OTHER_FORMATS`.
-        start_utc_ns: UTC of the first row, whole seconds.
-        seconds: Length.
-        seed: Which drive.
-
-    Returns:
-        The file, and the key `table` of a spec that maps it.
-    """
-    if format == "mp4":
-        return _write_video(folder / "drive.mp4", int(seconds)), None
-    t_s = np.arange(int(seconds))
-    state = motion(t_s.astype(np.float64), seed)
-    rows = list(zip(t_s.tolist(), state.lat_deg.tolist(), state.lon_deg.tolist(), strict=True))
-    path = folder / f"drive.{format.partition('_')[0]}"
-    write, table = _TABLE_WRITERS[format]
-    path.write_text(write(start_utc_ns, rows))
-    return path, table
-
-
-def _iso(start_utc_ns: int, t_s: int) -> str:
-    return datetime.fromtimestamp(start_utc_ns // NS_PER_S + t_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-Rows = list[tuple[int, float, float]]
-
-
-def _csv_text(start_utc_ns: int, rows: Rows) -> str:
-    lines = [f"{start_utc_ns // 1000 + t * 1_000_000},{lat!r},{lon!r}" for t, lat, lon in rows]
-    return "\n".join(["time_us,lat,lon", *lines]) + "\n"
-
-
-def _gpx_text(start_utc_ns: int, rows: Rows) -> str:
-    points = [
-        f'<trkpt lat="{lat!r}" lon="{lon!r}"><time>{_iso(start_utc_ns, t)}</time></trkpt>' for t, lat, lon in rows
-    ]
-    head = '<?xml version="1.0"?>\n<gpx xmlns="http://www.topografix.com/GPX/1/1" version="1.1"><trk><trkseg>\n'
-    return head + "\n".join(points) + "\n</trkseg></trk></gpx>\n"
-
-
-def _json_text(start_utc_ns: int, rows: Rows) -> str:
-    return json.dumps([{"point": f"POINT({lon} {lat})", "time": _iso(start_utc_ns, t)} for t, lat, lon in rows])
-
-
-_TABLE_WRITERS: Final[Mapping[str, tuple[Callable[[int, Rows], str], dict[str, Any] | None]]] = {
-    "csv": (
-        _csv_text,
-        {"channel": "points", "points": [{"time": {"column": "time_us", "unit": "us"}, "fields": _TRACK_FIELDS}]},
-    ),
-    "gpx": (_gpx_text, None),
-    "json_points": (
-        _json_text,
-        {"channel": "points", "points": [{"time": {"column": "time"}, "fields": {"lat": "point.y", "lon": "point.x"}}]},
-    ),
-}
-
-
-def _write_video(path: Path, frames: int) -> Path:
-    import av
-
-    with av.open(path, "w") as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for index in range(frames):
-            picture = np.full((48, 64, 3), index % 256, dtype=np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
-    return path
