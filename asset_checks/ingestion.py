@@ -27,7 +27,7 @@ from fleet_assets.provenance.ledger import Partition
 from fleet_assets.provenance.restate import Step
 from fleet_assets.tables import Table
 from fleet_assets.tables.bronze import DRIVES, INTEGRITY_FINDINGS, QUARANTINE, SENSOR_SAMPLES
-from fleet_assets.tables.silver import CLOCK_MODELS
+from fleet_assets.tables.silver import CLIPS, CLOCK_MODELS
 from resources.platform import Fleet
 
 SHARE_POLICY: Final = {"gates": ("quarantined_share",)}
@@ -84,11 +84,16 @@ def judge_quarantined_share(fleet: Fleet, partition: Partition) -> Verdict:
 
 
 def judge_silver(fleet: Fleet, partition: Partition) -> Verdict:
-    """Landed drives = drives with signals + quarantined drives."""
-    drives = fleet.lake.rows(DRIVES, partition, ["drive_id", "status"])
-    landed = set(drives.filter(pc.equal(drives["status"], "landed"))["drive_id"].to_pylist())
+    """Landed drives = drives with signals + quarantined drives; a camera's or lidar's drive counts by its clips."""
+    drives = fleet.lake.rows(DRIVES, partition, ["drive_id", "status", "vehicle_spec"])
+    drives = drives.filter(pc.equal(drives["status"], "landed"))
+    specs = dict(zip(drives["drive_id"].to_pylist(), drives["vehicle_spec"].to_pylist(), strict=True))
+    landed = set(specs)
     signals = fleet.tables["silver.signals"]
     written = {entry.unit for entry in fleet.lake.entries(signals, partition) if entry.rows}
+    silent = {name for name, spec in _specs(fleet, set(specs.values())).items() if not spec.gives_signals}
+    clipped = {entry.unit for entry in fleet.lake.entries(CLIPS, partition) if entry.rows}
+    written |= {unit for unit in clipped & landed if specs[unit] in silent}
     held = held_drives(fleet.lake.rows(QUARANTINE, partition)) & landed
     wanted = fleet.wanted(ALIGN_STEP, partition)
     fingerprints = {entry.unit: entry.fingerprint for entry in fleet.lake.entries(signals, partition)}

@@ -25,7 +25,7 @@ def library_decode(recording: str, spec: str) -> dict[str, Any]:
     import cantools
 
     from fleet_assets.ingestion.recordings.dbc import dbc_folders
-    from fleet_assets.ingestion.recordings.discover import discover
+    from fleet_assets.ingestion.recordings.discovery.discover import discover
     from fleet_assets.ingestion.recordings.open import open_recording
     from fleet_assets.ingestion.vehicle import vehicle_of
     from fleet_assets.policy.documents import load_policies
@@ -55,7 +55,7 @@ def library_decode(recording: str, spec: str) -> dict[str, Any]:
 def vector_decode(recording: str, spec: str) -> dict[str, Any]:
     """Decode with this project's own vectorised decoder, nothing else: the stricter yardstick."""
     from fleet_assets.ingestion.recordings.dbc import dbc_folders
-    from fleet_assets.ingestion.recordings.discover import discover
+    from fleet_assets.ingestion.recordings.discovery.discover import discover
     from fleet_assets.ingestion.recordings.open import open_recording
     from fleet_assets.ingestion.sensor_sync_and_format_conversion.decode import decode_drive
     from fleet_assets.ingestion.vehicle import vehicle_of

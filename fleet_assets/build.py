@@ -9,19 +9,25 @@ import dagster as dg
 from asset_checks.gates import Gate, gate_check
 from asset_checks.ingestion import ingestion_gates
 from asset_checks.schema import schema_gates
+from asset_checks.telemetry import telemetry_gates
 from fleet_assets.ingestion.integrity_and_pii_redaction.assets import integrity_assets
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.assets import sync_assets
-from fleet_assets.ingestion.telemetry_and_bulk_ingestion.assets import registration_assets, roll_up_assets
+from fleet_assets.ingestion.telemetry_and_bulk_ingestion.assets import (
+    registration_assets,
+    roll_up_assets,
+    telemetry_assets,
+)
 from fleet_assets.operators import STEPS
 from fleet_assets.tables import Table, TableKind
 from fleet_assets.tables.ops import REQUESTS
-from partitions.fleet import day_depot_partitions, day_partitions
+from partitions.fleet import day_depot_partitions, day_partitions, hour_partitions
 from resources.platform import Fleet
 from resources.profiles import Profile, profile_named
 from sensors.automation import area_automation
 from sensors.conditions import GATED, GATED_ROLLUP
 from sensors.landing import landing_sensors
 from sensors.restatement import sweep_sensor
+from sensors.telemetry import telemetry_sensors
 from sensors.verdicts import Guard
 
 REQUEST_BOOK = dg.AssetSpec(
@@ -51,7 +57,7 @@ def _ignoring(condition: dg.AutomationCondition[Any], selection: dg.AssetSelecti
 
 def all_gates(tables: Mapping[str, Table]) -> list[Gate]:
     """Every gate of the platform, generated ones first."""
-    return [*schema_gates(list(tables.values())), *ingestion_gates(tables["silver.signals"])]
+    return [*schema_gates(list(tables.values())), *ingestion_gates(tables["silver.signals"]), *telemetry_gates()]
 
 
 def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -65,21 +71,22 @@ def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, A
     resources = {**chosen.resources, **(resource_overrides or {})}
     fleet: Fleet = resources["ingestion"]
     day_depot = day_depot_partitions(fleet.settings.first_day, fleet.settings.depots)
-    day = day_partitions(fleet.settings.first_day)
+    day, hour = day_partitions(fleet.settings.first_day), hour_partitions(fleet.settings.first_day)
     tables = fleet.tables
     assets = [
         *registration_assets(day_depot),
         *sync_assets(day_depot, tables["silver.signals"], _gated(GATED)),
         *integrity_assets(day_depot, _gated(GATED)),
         *roll_up_assets(day, tables["silver.signals"], _ignoring(GATED_ROLLUP, _SETTLED_WITH_SIGNALS)),
+        *telemetry_assets(hour),
     ]
-    by_size = {0: None, 1: day, 2: day_depot}
+    by_columns = {(): None, ("hour",): hour, ("day",): day, ("day", "depot"): day_depot}
     named = all_gates(tables)
     guarded: dict[str, list[Guard]] = {}
     for gate in named:
         guarded.setdefault(gate.table.name, []).append(Guard(gate.key, gate.policy))
     conditional = [key for asset in assets for key in asset.keys if asset.automation_conditions_by_key.get(key)]
-    gates = [gate_check(gate, by_size[len(gate.table.partition_by)]) for gate in named]
+    gates = [gate_check(gate, by_columns[gate.table.partition_by]) for gate in named]
     bulk = [dg.AssetKey(list(t.key)) for t in tables.values() if t.kind is TableKind.BULK]
     bulk.append(dg.AssetKey(["bronze", "ingestion_log"]))
     automation = fleet.policies["automation"]
@@ -88,12 +95,13 @@ def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, A
         asset_checks=gates,
         sensors=[
             *landing_sensors(automation["landing_interval_s"], guarded),
+            *telemetry_sensors(automation["landing_interval_s"], guarded),
             area_automation("ingestion", conditional),
             sweep_sensor(
                 "restatement_sweep",
                 STEPS,
                 bulk,
-                partition_size=2,
+                partition_by=("day", "depot"),
                 interval_s=automation["sweep_interval_s"],
                 description="Asks the ledger which partitions are stale and requests exactly those.",
                 gates=guarded,
@@ -102,7 +110,7 @@ def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, A
                 "roll_up_sweep",
                 STEPS,
                 [dg.AssetKey(["ops", "daily_coverage"])],
-                partition_size=1,
+                partition_by=("day",),
                 interval_s=automation["sweep_interval_s"],
                 description="Asks the ledger which daily roll-ups are stale and requests exactly those.",
                 gates=guarded,

@@ -2,12 +2,14 @@
 
 import click
 
-from fleet_assets.commands.deliver import depot, ingest, withdraw
+from fleet_assets.commands.deliver import ingest, withdraw
 from fleet_assets.commands.demo import demo
+from fleet_assets.commands.depots import depot
 from fleet_assets.commands.drives import drives, replay
 from fleet_assets.commands.gates import check, reconcile
 from fleet_assets.commands.identity import digest, lineage, plan
 from fleet_assets.commands.query import requests, sql
+from fleet_assets.commands.telemetry import telemetry
 from fleet_assets.commands.vehicles import vehicle
 from fleet_assets.commands.verify import verify
 
@@ -22,7 +24,7 @@ def main() -> None:
 
 
 COMMANDS = (
-    *(demo, ingest, depot, vehicle, drives, replay, withdraw),
+    *(demo, ingest, telemetry, depot, vehicle, drives, replay, withdraw),
     *(sql, check, plan, digest, verify, reconcile, requests, lineage),
 )
 for command in COMMANDS:

@@ -86,8 +86,8 @@ class Crank:
     defs: dg.Definitions
     instance: dg.DagsterInstance
     on_run: Callable[[RunResult], None] = lambda _: None
-    sensors: Sequence[str] = ("landing", "landing_quarantine")
-    sweeps: Sequence[str] = ("restatement_sweep", "roll_up_sweep")
+    sensors: Sequence[str] = ("landing", "landing_quarantine", "telemetry_landing")
+    sweeps: Sequence[str] = ("restatement_sweep", "roll_up_sweep", "telemetry_hours", "telemetry_refusals")
     on_wait: Callable[[str], None] = lambda _: None
     _cursor: Any = field(default=None, repr=False)
     _waiting: list[str] = field(default_factory=list, repr=False)

@@ -3,5 +3,6 @@
 from typing import Final
 
 from fleet_assets.ingestion.steps import STEPS as INGESTION_STEPS
+from fleet_assets.ingestion.telemetry_and_bulk_ingestion.telemetry.steps import TELEMETRY_STEPS
 
-STEPS: Final = (*INGESTION_STEPS,)
+STEPS: Final = (*INGESTION_STEPS, *TELEMETRY_STEPS)

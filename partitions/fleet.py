@@ -7,6 +7,7 @@ import dagster as dg
 
 DAY: Final = "day"
 DEPOT: Final = "depot"
+HOUR: Final = "hour"
 
 
 def day_partitions(first_day: str) -> dg.DailyPartitionsDefinition:
@@ -22,3 +23,8 @@ def day_depot_partitions(first_day: str, depots: Sequence[str]) -> dg.MultiParti
             DEPOT: dg.StaticPartitionsDefinition(sorted(depots)),
         }
     )
+
+
+def hour_partitions(first_day: str) -> dg.HourlyPartitionsDefinition:
+    """UTC hours from the first day to this hour; keys are YYYY-MM-DD-HH:00. Included for the same reason as today."""
+    return dg.HourlyPartitionsDefinition(start_date=f"{first_day}-00:00", timezone="UTC", end_offset=1)

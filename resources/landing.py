@@ -1,4 +1,4 @@
-"""The landing zone: one folder per upload, complete once its `manifest.json` is there."""
+"""The landing zone: one folder per upload, complete once its `manifest.json` is there, and telemetry batches."""
 
 import hashlib
 import os
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fleet_assets.provenance.batches import FOLDER, BatchFile, is_batch_name
 from fleet_assets.provenance.canonical import canonical_json
 from fleet_assets.provenance.manifest import (
     MANIFEST_NAME,
@@ -83,6 +84,41 @@ class LocalLanding:
             remedy = "Upload the file, then run `fleet replay`."
             raise RefusedUploadError("missing_file", path, "every file of the manifest is uploaded", remedy)
         return target
+
+    def batches(self) -> list[BatchFile]:
+        """See `Landing.batches`. Links are no batches: what they lead to may change unseen."""
+        found = []
+        top = self.root / FOLDER
+        for folder, below, files in os.walk(top):
+            below[:] = [name for name in below if is_batch_name(name)]
+            for path in (Path(folder, name) for name in files if is_batch_name(name)):
+                try:
+                    state = path.lstat()
+                except FileNotFoundError:
+                    continue  # taken away since it was listed
+                if stat.S_ISREG(state.st_mode):
+                    stamp = f"{state.st_size}-{state.st_mtime_ns}-{state.st_ino}"
+                    found.append(BatchFile(path.relative_to(top).as_posix(), state.st_size, stamp))
+        return sorted(found, key=lambda batch: batch.name)
+
+    def batch(self, batch: BatchFile) -> Path:
+        """See `Landing.batch`."""
+        return self.root / FOLDER / batch.name
+
+    def put_batch(self, source: Path) -> tuple[str, str]:
+        """Copy a file into the landing zone under its digest, in one rename. Returns (name, digest).
+
+        The same content again is dropped.
+        """
+        staged, (file,) = self.stage([("batch", source)])
+        target = self.root / FOLDER / file.sha256[:32]
+        try:
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                (staged / file.path).replace(target)
+        finally:
+            self.discard(staged)
+        return target.name, file.sha256
 
     def stage(
         self, sources: Sequence[tuple[str, Path]], progress: Callable[[int], None] | None = None

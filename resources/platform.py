@@ -117,6 +117,11 @@ class Fleet(dg.ConfigurableResource[None]):
         """The last UTC day that has partitions: today."""
         return self.today or datetime.now(tz=UTC).strftime("%Y-%m-%d")
 
+    @property
+    def last_hour(self) -> str:
+        """The last UTC hour that has partitions: this one."""
+        return f"{self.today}-23:00" if self.today else datetime.now(tz=UTC).strftime("%Y-%m-%d-%H:00")
+
     def table(self, name: str) -> Table:
         """Table by dotted name.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from fleet_assets.provenance.batches import FOLDER, BatchFile, is_batch_name
 from fleet_assets.provenance.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
@@ -200,3 +201,23 @@ class S3Landing:
                 ) from error
             raise
         return _fetch(client, self.bucket, key, self.cache / "landing" / upload / etag / path)
+
+    def batches(self) -> list[BatchFile]:
+        """See `Landing.batches`. An object's name only ever shows whole content, and its ETag changes with it."""
+        prefix = f"landing/{FOLDER}/"
+        listed = _list(s3_client(self.endpoint_url), self.bucket, prefix)
+        found = [BatchFile(item["Key"].removeprefix(prefix), item["Size"], item["ETag"].strip('"')) for item in listed]
+        return sorted((batch for batch in found if is_batch_name(batch.name)), key=lambda batch: batch.name)
+
+    def batch(self, batch: BatchFile) -> Path:
+        """Cached copy of one batch; see `Landing.batch`."""
+        from botocore.exceptions import ClientError
+
+        name = hashlib.sha256(f"{batch.name}\0{batch.stamp}".encode()).hexdigest()
+        key = f"landing/{FOLDER}/{batch.name}"
+        try:
+            return _fetch(s3_client(self.endpoint_url), self.bucket, key, self.cache / "batches" / name)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:  # noqa: PLR2004 - HTTP not found
+                raise FileNotFoundError(f"{key} is not in the landing zone any more.") from error
+            raise

@@ -156,18 +156,18 @@ def outstanding_reports(
 
 
 def held_back(
-    fleet: Fleet, instance: dg.DagsterInstance, steps: Sequence[Step], partition_size: int, gates: GatesByTable
+    fleet: Fleet, instance: dg.DagsterInstance, steps: Sequence[Step], partition_by: Sequence[str], gates: GatesByTable
 ) -> frozenset[Partition]:
     """Partitions of which an input, made in other runs, has a gate that has not passed.
 
     Inside one run a failed blocking check holds back what follows; between runs the conditions do, and here the sweep.
     """
     inputs = {name for step in steps for name in step.operator.inputs}
-    foreign = {name for name in inputs if len(fleet.tables[name].partition_by) != partition_size}
+    foreign = {name for name in inputs if fleet.tables[name].partition_by != tuple(partition_by)}
     there = {entry.partition for name in foreign for entry in fleet.lake.entries(fleet.tables[name])}
     settled = standings(instance, {name: guards for name, guards in gates.items() if name in foreign})
     return frozenset(
-        partition[:partition_size]
+        partition[: len(partition_by)]
         for partition in there
         if any(by_partition.get(partition) is not Standing.PASSED for by_partition in settled.values())
     )
@@ -177,7 +177,7 @@ def observe(
     fleet: Fleet,
     instance: dg.DagsterInstance,
     steps: Sequence[Step],
-    partition_size: int,
+    partition_by: Sequence[str],
     gates: GatesByTable,
     *,
     also: Reports = no_reports,
@@ -188,11 +188,11 @@ def observe(
         fleet: The platform.
         instance: Dagster's instance.
         steps: Steps to look after.
-        partition_size: Number of partition columns of their outputs (2: day × depot, 1: day).
+        partition_by: Partition columns of their outputs; steps with others are left out.
         gates: Gates to hear; a table that is not named here is not asked about.
         also: Further outstanding reports.
     """
-    mine = [s for s in steps if len(fleet.tables[s.operator.outputs[0]].partition_by) == partition_size]
+    mine = [s for s in steps if fleet.tables[s.operator.outputs[0]].partition_by == tuple(partition_by)]
     tables = [name for step in mine for name in step.operator.outputs]
     stale = stale_partitions(fleet, mine)
     missing = outstanding_reports(fleet, instance, tables, gates)
@@ -210,7 +210,7 @@ def observe(
     for identity in set(plan_identities(stale, missing).values()):
         runs = instance.get_runs(dg.RunsFilter(tags={PLAN_TAG: identity[:PLAN_TAG_LENGTH]}))
         attempts[identity], lost[identity] = len(runs), sum(LOST_TAG in run.tags for run in runs)
-    held = held_back(fleet, instance, mine, partition_size, gates)
+    held = held_back(fleet, instance, mine, partition_by, gates)
     return Observed(stale, missing, frozenset(active), held, attempts, lost)
 
 
@@ -233,7 +233,7 @@ def sweep_sensor(
     steps: Sequence[Step],
     keys: Sequence[dg.AssetKey],
     *,
-    partition_size: int,
+    partition_by: Sequence[str],
     interval_s: int,
     description: str,
     gates: GatesByTable = MappingProxyType({}),
@@ -245,7 +245,7 @@ def sweep_sensor(
         name: Sensor name.
         steps: Steps to look after.
         keys: Assets that one run brings up to date; unchanged ones only re-report and have their gates judged again.
-        partition_size: Number of partition columns of the steps' outputs.
+        partition_by: Partition columns of the steps' outputs.
         interval_s: Pause between ticks.
         description: What the sensor is for.
         gates: Gates whose verdicts it keeps up to date, and which hold back what other runs make of their tables.
@@ -263,7 +263,7 @@ def sweep_sensor(
         ingestion.forget()
         close_lost_runs(context.instance)
         policy = ingestion.policies["automation"]
-        observed = observe(ingestion, context.instance, steps, partition_size, gates, also=also)
+        observed = observe(ingestion, context.instance, steps, partition_by, gates, also=also)
         asks = decide(observed, cap=policy["runs_per_tick"], attempts=policy["attempts"])
         if not asks:
             return dg.SkipReason(idle_reason(observed, policy["attempts"]))

@@ -12,7 +12,7 @@ import dagster as dg
 
 from fleet_assets.build import build_defs
 from fleet_assets.crank import Crank, RunResult
-from fleet_assets.ingestion.recordings.discover import discover
+from fleet_assets.ingestion.recordings.discovery.discover import discover
 from fleet_assets.ingestion.telemetry_and_bulk_ingestion.ingest import Delivery, deliver
 from fleet_assets.ingestion.vehicle import dbcs_to_adopt, vehicle_of
 from fleet_assets.provenance.ledger import root
@@ -43,6 +43,7 @@ class TestFleet:
         home: Its FLEET_HOME.
         depots: Depots to know.
         first_day: First UTC day with partitions; automation costs grow with their number.
+        today: UTC day to take for today; empty means the wall clock.
         durable: Whether Dagster's instance lies in the home, as for a user, or in memory, which is three times faster.
     """
 
@@ -52,6 +53,7 @@ class TestFleet:
     depots: Sequence[str] = ("north", "south")
     first_day: str = "2024-04-01"
     durable: bool = False
+    today: str = ""
     runs: list[RunResult] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -59,7 +61,7 @@ class TestFleet:
         for depot in self.depots:
             settings = settings.with_depot(depot)
         replace(settings, first_day=self.first_day).save()
-        self.fleet = Fleet(home=str(self.home), granted=["raw", "open"], max_workers=2)
+        self.fleet = Fleet(home=str(self.home), granted=["raw", "open"], max_workers=2, today=self.today)
         self._memory = dg.DagsterInstance.ephemeral()
 
     def upload(

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from fleet_assets.ingestion.recordings.mdf4_layout import Group, Section, is_mdf4, read_layout
+from fleet_assets.ingestion.recordings.mdf4.layout import Group, Section, is_mdf4, read_layout
 
 NS_PER_DAY: Final = 86_400 * 1_000_000_000
 MS_PER_DAY: Final = 86_400 * 1_000

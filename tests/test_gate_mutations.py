@@ -18,6 +18,7 @@ import pyarrow as pa
 import pytest
 
 from fleet_assets.evidence.intervals import clopper_pearson
+from fleet_assets.ingestion.telemetry_and_bulk_ingestion.telemetry.verdicts import Counted
 from fleet_assets.policy.documents import load_policies
 from fleet_assets.tables import Column, Table
 from fleet_assets.tables.silver import CLOCK_MODELS
@@ -136,6 +137,7 @@ SPEC = vehicle(POLICIES["vehicles/comma2k19_rav4"]).spec
 SILENT = replace(
     SPEC, sensors={name: replace(sensor, latency_uncertainty_ns=0) for name, sensor in SPEC.sensors.items()}
 )
+MUTE = replace(SPEC, sensors={name: replace(sensor, signals={}) for name, sensor in SPEC.sensors.items()})
 SYNC = {
     "coverage": {"min_share": 0.5, "min_evidence_s": 10},
     "skew": {"max_skew_ms": 400, "confidence": 0.95},
@@ -165,7 +167,7 @@ def silver(drive_id: str, instants: int, **present: int) -> pa.Table:
 
 
 def covered(signals: pa.Table, judged: pa.Table) -> Scenario:
-    return lambda gate: gate(signals, judged, {SPEC.name: SPEC}, CANONICAL, SYNC, policy_digest=POLICY)
+    return lambda gate: gate(signals, judged, {SPEC.name: SPEC, "mute": MUTE}, CANONICAL, SYNC, policy_digest=POLICY)
 
 
 def clock(drive_id: str, sensor: str, skew_ms: float | None = None, se_ms: float = 0.0, offset_se_ms: float = 0) -> Any:
@@ -179,12 +181,50 @@ def clock(drive_id: str, sensor: str, skew_ms: float | None = None, se_ms: float
 
 def skewed(*models: Any, names: Sequence[str] = ("a",), spec: str = SPEC.name) -> Scenario:
     table = CLOCK_MODELS.from_rows(list(models))
-    specs = {SPEC.name: SPEC, "silent": SILENT}
+    specs = {SPEC.name: SPEC, "silent": SILENT, "mute": MUTE}
     return lambda gate: gate(table, drives(*names, spec=spec), specs, SYNC, policy_digest=POLICY)
 
 
+def counted(*counts: int, waiting: int = 0) -> Scenario:
+    return lambda gate: gate(Counted(*counts), waiting, policy_digest=POLICY)
+
+
+def unheard_of(messages: int, waiting: int = 0, max_share: float = 0.25, **unknown: int) -> Scenario:
+    return lambda gate: gate(unknown, messages, waiting, max_share=max_share, policy_digest=POLICY)
+
+
+TELEMETRY = "fleet_assets.ingestion.telemetry_and_bulk_ingestion.telemetry.verdicts"
 COVERAGE = "fleet_assets.ingestion.sensor_sync_and_format_conversion.coverage"
 JUDGED = [
+    Judged(
+        TELEMETRY,
+        "messages_conserved",
+        ("messages_conserved",),
+        [
+            counted(0, 0, 0, 0),
+            counted(6, 3, 2, 1),
+            counted(7, 3, 2, 1),
+            counted(5, 3, 2, 1),
+            counted(6, 3, 2, 1, 1),
+            counted(7, 3, 2, 1, waiting=1),
+        ],
+    ),
+    Judged(
+        TELEMETRY,
+        "unknown_schema_verdict",
+        ("unknown_schema_verdict",),
+        [
+            unheard_of(0),
+            unheard_of(4),
+            unheard_of(4, a=1),
+            unheard_of(3, a=1),
+            unheard_of(5, a=1),
+            unheard_of(1, max_share=0, a=1),
+            unheard_of(5, waiting=1, a=5),
+            unheard_of(9, a=1, b=1, c=2, d=1, e=1),
+            unheard_of(9, a=1, b=1, c=2, d=1, e=1, f=1),
+        ],
+    ),
     Judged(
         "fleet_assets.evidence.conservation",
         "share_within",
@@ -219,7 +259,7 @@ JUDGED = [
     Judged(
         COVERAGE,
         "coverage_verdict",
-        ("coverage_verdict", "_drive_coverage", "_present", "_shares", "_summarised"),
+        ("coverage_verdict", "_drive_coverage", "_giving", "_present", "_shares", "_summarised"),
         [
             covered(silver("a", 200), drives("a")),
             covered(silver("a", 200, yaw_rate_radps=100), drives("a")),
@@ -229,12 +269,13 @@ JUDGED = [
             covered(silver("a", 200), drives("a", "b")),
             covered(silver("a", 200), drives()),
             covered(silver("a", 200), drives("a", spec="unknown")),
+            covered(silver("a", 50), drives("a", spec="mute")),
         ],
     ),
     Judged(
         COVERAGE,
         "skew_verdict",
-        ("skew_verdict", "_drive_skew", "_stated", "_summarised"),
+        ("skew_verdict", "_drive_skew", "_giving", "_stated", "_summarised"),
         [
             skewed(clock("a", "gnss", 400)),
             skewed(clock("a", "gnss", 400.001)),
@@ -250,6 +291,7 @@ JUDGED = [
             skewed(names=()),
             skewed(clock("a", "gnss"), spec="unknown"),
             skewed(clock("a", "gnss"), spec="silent"),
+            skewed(spec="mute"),
             skewed(clock("a", "gnss", 100), clock("b", "gnss", 900), names=("a", "b")),
         ],
     ),

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PACKAGES = ("fleet_assets", "partitions", "resources", "sensors", "asset_checks")
-SHARED_ROOMS = {"tables", "evidence", "provenance", "policy"}
+PACKAGES = ("fleet_assets", "partitions", "resources", "sensors", "asset_checks", "services")
+SHARED_ROOMS = {"tables", "evidence", "provenance", "policy", "geo"}
 COMPOSITION = {"commands"}
 LINTER = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]
 CONTRACTS = {contract["name"]: contract for contract in LINTER["contracts"]}
@@ -35,6 +35,14 @@ VIOLATIONS = {
     "Resources import shared rooms only": ("resources/sql.py", "import fleet_assets.ingestion.steps"),
     "Checks know nothing of sensors and of what composes them": ("asset_checks/gates.py", "import sensors.conditions"),
     "Sensors know nothing of checks and of what composes them": ("sensors/automation.py", "import asset_checks.gates"),
+    "The simulator knows shared rooms only": (
+        "services/fleet_simulator/world/routes.py",
+        "import fleet_assets.ingestion.units",
+    ),
+    "Nothing of the pipeline knows the simulator": (
+        "fleet_assets/tables/schema.py",
+        "import services.fleet_simulator.world.routes",
+    ),
 }
 
 

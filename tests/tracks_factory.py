@@ -1,4 +1,4 @@
-"""A synthetic 1 Hz track written as text tables, and a video of as many frames.
+"""A synthetic track written as text tables, and a video of as many frames.
 
 Here belong the writers of formats that carry no CAN frames and no topics; the others are in `formats_factory.py`.
 """
@@ -21,7 +21,7 @@ _TRACK_FIELDS: Final = {"lat": "lat", "lon": "lon"}
 def write_other(
     folder: Path, format: str, *, start_utc_ns: int, seconds: float, seed: int = 1
 ) -> tuple[Path, dict[str, Any] | None]:
-    """Write a 1 Hz track as a text table, or as many video frames.
+    """Write a track as a text table (10 Hz as CSV, else 1 Hz), or as many video frames.
 
     Args:
         folder: Existing folder.
@@ -35,8 +35,8 @@ def write_other(
     """
     if format == "mp4":
         return _write_video(folder / "drive.mp4", int(seconds)), None
-    t_s = np.arange(int(seconds))
-    state = motion(t_s.astype(np.float64), seed)
+    t_s = np.arange(0.0, seconds, 0.1 if format == "csv" else 1.0)
+    state = motion(t_s, seed)
     rows = list(zip(t_s.tolist(), state.lat_deg.tolist(), state.lon_deg.tolist(), strict=True))
     path = folder / f"drive.{format.partition('_')[0]}"
     write, table = _TABLE_WRITERS[format]
@@ -44,15 +44,15 @@ def write_other(
     return path, table
 
 
-def _iso(start_utc_ns: int, t_s: int) -> str:
+def _iso(start_utc_ns: int, t_s: float) -> str:
     return datetime.fromtimestamp(start_utc_ns // NS_PER_S + t_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-Rows = list[tuple[int, float, float]]
+Rows = list[tuple[float, float, float]]
 
 
 def _csv_text(start_utc_ns: int, rows: Rows) -> str:
-    lines = [f"{start_utc_ns // 1000 + t * 1_000_000},{lat!r},{lon!r}" for t, lat, lon in rows]
+    lines = [f"{start_utc_ns // 1000 + round(t * 1e6)},{lat!r},{lon!r}" for t, lat, lon in rows]
     return "\n".join(["time_us,lat,lon", *lines]) + "\n"
 
 

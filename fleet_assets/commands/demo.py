@@ -2,18 +2,27 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from fleet_assets.commands.deliver import place_recordings, report_drives, vehicle_with_dbcs
+from fleet_assets.commands.arrivals import report_drives
+from fleet_assets.commands.placing import (
+    Consignment,
+    Placed,
+    adopt_dbcs,
+    find_vehicle,
+    place_recordings,
+    say_ignored,
+)
 from fleet_assets.commands.session import WRONG_USE, Session, existing_path, fleet_command, table_text
 
 if TYPE_CHECKING:
     from fleet_assets.crank import RunResult
-    from fleet_assets.ingestion.recordings.discover import Found
+    from fleet_assets.ingestion.recordings.discovery.discover import Found
     from fleet_assets.ingestion.vehicle import Vehicle
-    from fleet_assets.provenance.manifest import Manifest
+    from fleet_assets.ingestion.vehicle_choice import Choice
 
 
 @click.command()
@@ -26,58 +35,76 @@ def demo(session: Session, *, recordings: str) -> int:
     Example:
       fleet demo --recordings ~/drives
     """
-    from fleet_assets.ingestion.recordings.discover import discover
+    from fleet_assets.ingestion.recordings.discovery.discover import TEXT_TABLES, discover
+    from fleet_assets.ingestion.recordings.discovery.walk import Tally
 
     root = existing_path(recordings)
-    founds, _ = discover(root)
-    placed: list[tuple[str, Manifest]] = []
+    founds, ignored = discover(root)
+    say_ignored(session, ignored)
     depot = session.fleet.settings.depots[0]
+    consignments, tables = [], Tally()
     for found in founds:
-        vehicle = bestvehicle_with_dbcs(session, found)
-        name = found.root.relative_to(root)
-        if vehicle is None:
-            session.say(f"left out {name} ({found.format}, {len(found.files)} files): no vehicle spec fits it")
+        choice = _choice(session, found)
+        if choice.vehicle is None and found.format in TEXT_TABLES:
+            # Any list of numbers looks like a table: no reason to say of each why it is not of each spec.
+            tables.add(found.place, f"{found.format} table that no vehicle spec describes")
             continue
-        session.say(f"landing  {name} as {vehicle.spec.name}")
-        placed += place_recordings(session, [found], vehicle, {"vehicle_id": vehicle.spec.name, "depot": depot})
-    if not placed:
+        say_choice(session, found, choice, root)
+        if choice.vehicle is not None:
+            adopt_dbcs(session, choice.vehicle, [found.root])
+            settings = {"vehicle_id": choice.vehicle.spec.name, "depot": depot}
+            consignments.append(Consignment(found, choice.vehicle, settings))
+    say_ignored(session, tables.rows())
+    placed = place_recordings(session, consignments)
+    for failure in placed.failures:
+        session.say(f"left out {failure.place}: {failure.reason}")
+    if not placed.uploads:
         click.echo(f"fleet: no recording in {recordings} that a vehicle spec fits. See `fleet vehicle list`.", err=True)
         return WRONG_USE
     runs = session.crank().turn()
-    code = report_drives(session, placed, runs, turned=True)
+    code = report_drives(session, Placed(placed.uploads), runs, turned=True)
     session.say("\n" + time_table(runs))
     session.say("\nmake ui  opens this instance with its runs, partitions and checks.")
     return code
 
 
-def bestvehicle_with_dbcs(session: Session, found: "Found") -> "Vehicle | None":
-    """The spec whose required sensors the recording all has, and of which it maps the most."""
-    from fleet_assets.ingestion.recordings.dbc import DbcNotFoundError, dbc_folders
-    from fleet_assets.ingestion.recordings.open import open_recording
-    from fleet_assets.ingestion.recordings.protocol import UnreadableRecordingError
-    from fleet_assets.ingestion.sensor_sync_and_format_conversion.vehicle_check import check_vehicle
-    from fleet_assets.ingestion.vehicle import vehicle_of
+def _choice(session: Session, found: "Found") -> "Choice":
+    """The vehicle of a recording, among those whose CAN databases are at hand."""
+    from dataclasses import replace
+
+    from fleet_assets.ingestion.recordings.dbc import DbcNotFoundError
+    from fleet_assets.ingestion.vehicle_choice import choose_vehicle, specs_for
+    from fleet_assets.policy.documents import InvalidPolicyError
 
     policies = session.fleet.policies
-    names = [name for name in sorted(policies.documents) if name.startswith("vehicles/")]
-    fitting = []
-    for name in names:
-        spec = name.removeprefix("vehicles/")
+    vehicles: list[Vehicle] = []
+    problems = []
+    for spec in specs_for(found.format, policies.documents):
         try:
-            vehicle = vehicle_of(policies, spec, [session.fleet.settings.dbc_folder, *dbc_folders(found.root)])
-            if found.format not in vehicle.spec.formats:
-                continue
-            opened = open_recording(found.files, vehicle.spec.formats, vehicle.spec.table)
-        except (DbcNotFoundError, UnreadableRecordingError) as error:
-            session.say(f"cannot try {spec}: {error}")
-            continue
-        try:
-            result = check_vehicle(opened, vehicle.spec, vehicle.canonical, vehicle.dbcs)
-        finally:
-            opened.close()
-        if result.fits:
-            fitting.append((len(result.unmapped), spec))
-    return vehicle_with_dbcs(session, min(fitting)[1], [found.root]) if fitting else None
+            vehicles.append(find_vehicle(policies, session.fleet.settings.dbc_folder, spec, [found.root]))
+        except (DbcNotFoundError, InvalidPolicyError) as error:
+            problems.append(f"cannot try {spec}: {error}")
+    choice = choose_vehicle(found, vehicles)
+    return replace(choice, problems=(*problems, *choice.problems))
+
+
+def say_choice(session: Session, found: "Found", choice: "Choice", root: Path) -> None:
+    """One line on what a recording was taken for; why specs could not be tried only where none fits."""
+    name = found.place.relative_to(root) if found.place != root else found.place
+    for note in found.notes:
+        session.say(f"note     {name}: {note}")
+    if choice.vehicle is None:
+        session.say(f"left out {name} ({found.format}, {len(found.files)} files): no vehicle spec fits it")
+        for problem in choice.problems:
+            session.say(f"         {problem}")
+        return
+    session.say(f"landing  {name} as {choice.equals[0]}")
+    if len(choice.equals) > 1:
+        why = "for the words in its path" if choice.by_name else "as the first by name"
+        session.say(
+            f"         {' and '.join(choice.equals)} fit it equally well; {choice.equals[0]} was taken {why}. "
+            "`fleet ingest --vehicle` says otherwise"
+        )
 
 
 def time_table(runs: "Sequence[RunResult]") -> str:

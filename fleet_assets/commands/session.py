@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from resources.home import HomeError, home_path
+from resources.home import CONFIG_NAME, FleetHome, HomeError, home_path, open_home
 
 if TYPE_CHECKING:
     import dagster as dg
 
     from fleet_assets.crank import Crank, RunResult
+    from fleet_assets.policy.documents import Policies
     from resources.platform import Fleet
 
 DONE: Final = 0
@@ -43,6 +44,18 @@ class Session:
         from resources.profiles import local_fleet
 
         return local_fleet(self.path)
+
+    @cached_property
+    def known_home(self) -> FleetHome:
+        """The home as it is, or as a new one would be; looking makes none."""
+        return open_home(self.path) if (self.path / CONFIG_NAME).exists() else FleetHome(self.path)
+
+    @cached_property
+    def policies(self) -> "Policies":
+        """The policies in force, for commands that write nothing."""
+        from fleet_assets.policy.documents import load_policies
+
+        return load_policies(self.known_home.policies)
 
     @cached_property
     def defs(self) -> "dg.Definitions":
@@ -103,21 +116,26 @@ def check_partition(session: Session, partition: str) -> None:
     """Tell a misspelt partition from one that holds nothing.
 
     Raises:
-        UsageError: When it is neither a day nor a day and a known depot.
+        UsageError: When it is neither a day, an hour, nor a day and a known depot.
     """
-    from datetime import date
-
-    day, _, depot = partition.partition("|")
+    day, bar, depot = partition.partition("|")
     settings = session.fleet.settings
-    try:
-        known = date.fromisoformat(day).isoformat() == day and depot in {"", *settings.depots}
-    except ValueError:
-        known = False
-    if not known:
+    is_known = depot in settings.depots if bar else True
+    is_time = _is_written_as(day, "%Y-%m-%d") or (not bar and _is_written_as(day, "%Y-%m-%d-%H:00"))
+    if not (is_known and is_time):
         raise click.UsageError(
-            f"--partition {partition!r} is neither a day nor DAY|DEPOT. Write e.g. 2024-05-01|{settings.depots[0]}; "
-            f"depots: {', '.join(settings.depots)}."
+            f"--partition {partition!r} is neither a day, an hour nor DAY|DEPOT. Write e.g. "
+            f"2024-05-01|{settings.depots[0]} or 2024-05-01-08:00; depots: {', '.join(settings.depots)}."
         )
+
+
+def _is_written_as(text: str, form: str) -> bool:
+    from datetime import datetime
+
+    try:
+        return datetime.strptime(text, form).strftime(form) == text  # noqa: DTZ007 - only its form is looked at
+    except ValueError:
+        return False
 
 
 def table_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:

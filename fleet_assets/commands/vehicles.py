@@ -1,10 +1,12 @@
-"""`fleet vehicle`: does a spec fit a recording?"""
+"""`fleet vehicle`: the known specs, and does one fit a recording? Drafting one is in `vehicle_init.py`."""
 
 from typing import Any
 
 import click
 
+from fleet_assets.commands.placing import admission_of, find_vehicle, say_ignored, search
 from fleet_assets.commands.session import DONE, REFUSED, WRONG_USE, Session, existing_path, fleet_command, table_text
+from fleet_assets.commands.vehicle_init import vehicle_init
 
 
 def _formats(stated: str | list[str]) -> list[str]:
@@ -14,6 +16,9 @@ def _formats(stated: str | list[str]) -> list[str]:
 @click.group()
 def vehicle() -> None:
     """Vehicle specs."""
+
+
+vehicle.add_command(vehicle_init)
 
 
 @vehicle.command("list")
@@ -26,7 +31,7 @@ def vehicle_list(session: Session) -> int:
       fleet vehicle list
     """
     prefix = "vehicles/"
-    documents = session.fleet.policies.documents
+    documents = session.policies.documents
     rows = [
         {
             "spec": name.removeprefix(prefix),
@@ -51,18 +56,18 @@ def vehicle_check(session: Session, spec: str, recording: str) -> int:
     Example:
       fleet vehicle check comma2k19_rav4 drives/2018-08-02--08-34-47/40
     """
-    from fleet_assets.ingestion.recordings.dbc import dbc_folders
-    from fleet_assets.ingestion.recordings.discover import discover
     from fleet_assets.ingestion.recordings.open import open_recording
     from fleet_assets.ingestion.sensor_sync_and_format_conversion.vehicle_check import check_vehicle
-    from fleet_assets.ingestion.vehicle import vehicle_of
 
     root = existing_path(recording)
-    founds, _ = discover(root)
+    known = find_vehicle(session.policies, session.known_home.dbc_folder, spec, [root])
+    founds, ignored = search([root], admission_of(known.spec))
     if not founds:
-        click.echo(f"fleet: no recording of a known format in {recording}.", err=True)
+        say_ignored(session, ignored)
+        click.echo(f"fleet: no recording of {spec} ({', '.join(known.spec.formats)}) in {recording}.", err=True)
         return WRONG_USE
-    known = vehicle_of(session.fleet.policies, spec, [session.fleet.settings.dbc_folder, *dbc_folders(root)])
+    if len(founds) > 1:
+        session.say(f"{len(founds)} recordings in {root}; this is about {founds[0].place}")
     opened = open_recording(founds[0].files, known.spec.formats, known.spec.table)
     try:
         result = check_vehicle(opened, known.spec, known.canonical, known.dbcs)

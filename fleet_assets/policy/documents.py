@@ -21,6 +21,8 @@ from fleet_assets.provenance.canonical import NotCanonicalError, canonical_json
 
 MAX_DOCUMENT_BYTES: Final = 1_000_000
 _SCHEMA_NAME: Final = re.compile(r"^fleet\.([a-z_]+)/v(\d+)$")
+_NAMED_BY_FILE: Final = {"vehicles/": "vehicle", "telemetry_schemas/": "telemetry_schema"}
+"""Folder → schema of the documents in it, each of which states the name of its file."""
 
 
 class InvalidPolicyError(ValueError):
@@ -206,10 +208,14 @@ def _yaml_files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Tr
             yield prefix + entry.name.removesuffix(".yaml"), entry
 
 
+def _schema_of_folder(name: str) -> str | None:
+    return next((schema for folder, schema in _NAMED_BY_FILE.items() if name.startswith(folder)), None)
+
+
 def _expected_schema(name: str, shipped: Mapping[str, Mapping[str, Any]]) -> str | None:
     """Schema that a document of this name has: one that is laid over a shipped one is of the same kind."""
-    if name.startswith("vehicles/"):
-        return "vehicle"
+    if (of_folder := _schema_of_folder(name)) is not None:
+        return of_folder
     stated = _SCHEMA_NAME.match(shipped[name]["schema"]) if name in shipped else None
     return stated[1] if stated else None
 
@@ -221,7 +227,7 @@ def load_policies(overlay: Path | None = None) -> Policies:
         overlay: Folder of the same layout; may be absent.
 
     Raises:
-        InvalidPolicyError: On the first document that breaks its schema, or a spec whose name is not its file's.
+        InvalidPolicyError: On the first document that breaks its schema, or states another name than its file's.
     """
     shipped = resources.files("policies")
     layers: list[Traversable] = [shipped]
@@ -232,7 +238,7 @@ def load_policies(overlay: Path | None = None) -> Policies:
         for name, entry in _yaml_files(layer):
             source = f"policies/{name}.yaml" if layer is shipped else str(entry)
             documents[name] = load_document(entry.read_bytes(), source, _expected_schema(name, documents))
-            if name.startswith("vehicles/") and documents[name].get("name") != Path(name).name:
+            if _schema_of_folder(name) is not None and documents[name].get("name") != Path(name).name:
                 stated = documents[name].get("name")
                 raise InvalidPolicyError(f"{source}: states name {stated!r}. Name file and spec alike.")
     folders = tuple(Path(str(layer)) for layer in layers)

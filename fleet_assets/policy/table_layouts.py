@@ -3,9 +3,16 @@
 Here belongs what the spec says. Reading the tables belongs to the recordings of the ingestion area.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+TABLE_FORMATS: Final = ("csv", "json_points")
+"""Formats whose columns mean nothing by themselves."""
+_ROW_TABLES: Final = "csv"
+_PROBE: Final = datetime(2021, 11, 23, 14, 35, 46)  # noqa: DTZ001 - shows which parts of a time a format states
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,13 +20,13 @@ class TimeColumn:
     """Where a row states its time.
 
     Attributes:
-        column: Column.
+        columns: Column; where recorders name it differently, all its names, of which a table has one.
         unit: Unit of a number that counts from 1970-01-01 UTC; None for text.
         format: `strptime` format of a text; None for ISO 8601.
         zone: IANA time zone of texts that state no offset; None refuses such texts.
     """
 
-    column: str
+    columns: tuple[str, ...]
     unit: str | None = None
     format: str | None = None
     zone: str | None = None
@@ -55,6 +62,12 @@ class TableLayout:
     drive_per_row: bool = False
 
 
+def _time_column(body: Mapping[str, Any]) -> TimeColumn:
+    named = body["column"]
+    columns = (named,) if isinstance(named, str) else tuple(named)
+    return TimeColumn(columns, body.get("unit"), body.get("format"), body.get("zone"))
+
+
 def parse_table_layout(body: Mapping[str, Any] | None) -> TableLayout | None:
     """Turn the schema-checked key `table` of a vehicle spec into a layout."""
     if body is None:
@@ -62,6 +75,58 @@ def parse_table_layout(body: Mapping[str, Any] | None) -> TableLayout | None:
     return TableLayout(
         channel=body["channel"],
         columns=tuple(body.get("columns", ())),
-        points=tuple(RowPoint(TimeColumn(**point["time"]), dict(point.get("fields", {}))) for point in body["points"]),
+        points=tuple(RowPoint(_time_column(point["time"]), dict(point.get("fields", {}))) for point in body["points"]),
         drive_per_row=body.get("drive_per_row", False),
     )
+
+
+def table_problems(formats: Sequence[str], table: TableLayout | None) -> list[str]:
+    """What a layout contradicts: the formats of its spec, the zones and formats of time that there are, itself.
+
+    Args:
+        formats: Recording formats of the vehicle spec.
+        table: Its layout, or None.
+
+    Returns:
+        One sentence per breach: place, rule, value, remedy.
+    """
+    text = [name for name in formats if name in TABLE_FORMATS]
+    if table is None:
+        return [f"table: format {name} needs it. State which columns hold the time and the values" for name in text]
+    found = [] if text else [f"table: formats {', '.join(formats)} have no columns to be named. Remove it"]
+    if table.drive_per_row and _ROW_TABLES not in formats:
+        found.append(f"table/drive_per_row: only {_ROW_TABLES} tables are taken apart. Remove it")
+    for number, point in enumerate(table.points):
+        place = f"table/points/{number}"
+        found += _time_problems(f"{place}/time", point.time)
+        if table.columns:
+            found += _unknown_columns(place, point, table.columns)
+    return found
+
+
+def _unknown_columns(place: str, point: RowPoint, columns: Sequence[str]) -> list[str]:
+    known = {*columns, *(f"{name}.{part}" for name in columns for part in ("x", "y"))}
+    named = [("time/column", name) for name in point.time.columns if name not in columns]
+    named += [(f"fields/{field}", name) for field, name in point.fields.items() if name not in known]
+    return [f"{place}/{key}: {name!r} is not under table/columns. Correct the name" for key, name in named]
+
+
+def _time_problems(place: str, time: TimeColumn) -> list[str]:
+    found = []
+    if time.zone is not None:
+        try:
+            ZoneInfo(time.zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            found.append(f"{place}/zone: there is no time zone {time.zone!r}. Use an IANA name, e.g. Europe/Berlin")
+    if time.format is None:
+        return found
+    if time.zone is None and "%z" not in time.format:
+        found.append(f"{place}/format: {time.format!r} states no offset. State the zone of these times")
+    try:
+        read = datetime.strptime(_PROBE.astimezone().strftime(time.format), time.format)  # noqa: DTZ007
+        tells = (read.year, read.month, read.day) == (_PROBE.year, _PROBE.month, _PROBE.day)
+    except ValueError:
+        tells = False
+    if not tells:
+        found.append(f"{place}/format: {time.format!r} does not tell year, month and day. Correct it")
+    return found

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from fleet_assets.geo.projections import is_projected
 from fleet_assets.policy.canonical import CanonicalSignal, CanonicalSignals
-from fleet_assets.policy.table_layouts import parse_table_layout
+from fleet_assets.policy.table_layouts import TABLE_FORMATS, parse_table_layout, table_problems
 from fleet_assets.policy.units import LinearMap, UnknownUnitError, conversion
 from fleet_assets.policy.vehicles import (
     UTC_OFFSET_ROLE,
@@ -28,6 +29,7 @@ from fleet_assets.policy.vehicles import (
 )
 
 NS_PER_MS: Final = 1_000_000
+DEGREES: Final = "deg"
 KEPT_AS_RECORDED: Final = ("camera", "lidar", "other")
 """Kinds of sensors that need give no signal: their presence and rate are checked, their messages stay in the file."""
 _FIELD: Final = re.compile(r"^(?P<name>[^\[\]]+)(?:\[(?P<column>\d+)\])?$")
@@ -52,7 +54,21 @@ def _sources(body: Mapping[str, Any]) -> tuple[tuple[SourceRef, ...], Combine]:
     if "projected" in body:
         place = body["projected"]
         return (_source(place["east"]), _source(place["north"])), Combine(place["gives"])
+    if "course_of" in body:
+        velocity = body["course_of"]
+        return (_source(velocity["east"]), _source(velocity["north"])), Combine.COURSE
     return (_single_source(body),), Combine.SUM
+
+
+def _place_problems(place: str, body: Mapping[str, Any]) -> list[str]:
+    """What a position or a course contradicts: both come out in degrees, and the position's system must exist."""
+    found = []
+    if ("projected" in body or "course_of" in body) and body["unit"] != DEGREES:
+        found.append(f"{place}/unit: {body['unit']!r}, but what is computed here is in degrees. Write unit: {DEGREES}")
+    epsg = body["projected"]["epsg"] if "projected" in body else None
+    if epsg is not None and not is_projected(epsg):
+        found.append(f"{place}/projected/epsg: {epsg} is no projected reference system. Look it up at epsg.org")
+    return found
 
 
 def _condition(body: Mapping[str, Any] | None) -> Condition | None:
@@ -95,6 +111,7 @@ class _Parser:
                 f"{place}: no canonical signal of that name. Use one of: {', '.join(self.canonical.signals)}"
             )
         sources, combine = _sources(body)
+        self.problems += _place_problems(place, body)
         return SignalMap(
             sources=sources,
             combine=combine,
@@ -105,6 +122,7 @@ class _Parser:
             shift=self.shift(place, sensor, body.get("frame_axis"), wanted.unit if wanted else "m"),
             epsg=body["projected"]["epsg"] if "projected" in body else None,
             wrap=self.wrap(place, wanted) if body.get("wrap") else None,
+            least_length=body["course_of"]["at_least"] if "course_of" in body else None,
         )
 
     def wrap(self, place: str, wanted: CanonicalSignal | None) -> tuple[float, float] | None:
@@ -208,6 +226,13 @@ def _spec_problems(spec: VehicleSpec, canonical: CanonicalSignals) -> list[str]:
             found.append(f"clock/utc_from: no sensor {name!r}. Use one of: {', '.join(spec.sensors)}")
         elif spec.sensors[name].utc is None:
             found.append(f"clock/utc_from: sensor {name!r} has no utc entry. State its field and unit")
+    found += table_problems(spec.formats, spec.table)
+    if spec.table is not None and set(spec.formats) <= set(TABLE_FORMATS):
+        found += [
+            f"sensors/{sensor.name}/channel: {sensor.channel!r}, but the table makes {spec.table.channel!r}. Correct it"
+            for sensor in spec.sensors.values()
+            if sensor.channel != spec.table.channel
+        ]
     found += [f"frames/sensors/{name}: no such sensor. Remove it" for name in spec.frames.sensors.keys() - spec.sensors]
     found += [
         f"redundant_pairs: no sensor gives {name!r}. Map it or remove the pair"

@@ -61,6 +61,7 @@ class Combine(StrEnum):
     NORM = "norm"
     LATITUDE = "latitude"
     LONGITUDE = "longitude"
+    COURSE = "course"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class SignalMap:
     ``shift``.
 
     Attributes:
-        sources: Where the numbers are; (east, north) of a projected position.
+        sources: Where the numbers are; (east, north) of a projected position or of a velocity.
         combine: How several become one.
         unit: Unit as sent.
         scale: Factor in the unit as sent.
@@ -80,6 +81,7 @@ class SignalMap:
         shift: Translation of the sensor along the signal's axis, in the canonical unit.
         epsg: Projected reference system of the sources, for ``LATITUDE`` and ``LONGITUDE``.
         wrap: First value and period of a circular quantity that is brought into its range, canonical unit.
+        least_length: Shortest velocity that has a course, in its own unit, for ``COURSE``.
     """
 
     sources: tuple[SourceRef, ...]
@@ -91,6 +93,7 @@ class SignalMap:
     shift: float
     epsg: int | None = None
     wrap: tuple[float, float] | None = None
+    least_length: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +233,11 @@ class VehicleSpec:
     digest: str
     calibration: Mapping[str, str] = field(default_factory=dict)
     table: TableLayout | None = None
+
+    @property
+    def gives_signals(self) -> bool:
+        """Whether any sensor gives a canonical signal; vehicles with only a camera or lidar do not."""
+        return any(sensor.signals for sensor in self.sensors.values())
 
     @property
     def channels(self) -> tuple[str, ...]:

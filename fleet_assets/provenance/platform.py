@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fleet_assets.policy.documents import Policies
+from fleet_assets.provenance.batches import BatchFile
 from fleet_assets.provenance.ledger import LakeTables
 from fleet_assets.provenance.manifest import Upload
 from fleet_assets.provenance.objects import ObjectStore
@@ -24,6 +25,18 @@ class Landing(Protocol):
 
         Raises:
             RefusedUploadError: When the path leaves the upload folder or the file is missing.
+        """
+        ...
+
+    def batches(self) -> list[BatchFile]:
+        """All complete telemetry batches, sorted by name, unread."""
+        ...
+
+    def batch(self, batch: BatchFile) -> Path:
+        """Local path of one batch.
+
+        Raises:
+            FileNotFoundError: When it is gone.
         """
         ...
 
@@ -96,4 +109,9 @@ class Platform(Protocol):
     @property
     def last_day(self) -> str:
         """The last UTC day that has partitions."""
+        ...
+
+    @property
+    def last_hour(self) -> str:
+        """The last UTC hour (YYYY-MM-DD-HH:00) that has partitions."""
         ...

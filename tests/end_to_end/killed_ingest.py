@@ -30,6 +30,8 @@ MOMENTS: Final = (
 a commit, with its metadata written but the catalog not pointing at it, after it; around an event of the instance."""
 
 DRIVE_ID: Final = "killed"
+TELEMETRY: Final = "telemetry"
+"""In place of a vehicle spec: the recording is a folder of telemetry batches."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,19 @@ def _arm_engine(plan: Plan) -> None:
     ProcessPoolEngine.run = hooked  # type: ignore[method-assign, assignment]
 
 
+def land_batches(home: Path, batches: Path) -> Any:
+    """A fleet into whose landing zone the telemetry batches of a folder were put."""
+    from resources.landing import LocalLanding
+    from tests.harness import TestFleet
+    from tests.telemetry import TODAY, write_probe
+
+    fleet = TestFleet(home, durable=True, today=TODAY)
+    write_probe(home / "policies")
+    for batch in sorted(batches.iterdir()):
+        LocalLanding(fleet.fleet.settings.landing).put_batch(batch)
+    return fleet
+
+
 def main() -> None:
     """Ingest as a user does: put the drive into the landing zone and turn the crank."""
     import dagster as dg
@@ -162,8 +177,11 @@ def main() -> None:
     _arm_engine(plan)
     _around(dg.DagsterInstance, "handle_new_event", plan, "event.before", "event.after")
     print("armed", flush=True)
-    fleet = TestFleet(Path(home), durable=True)
-    fleet.upload(Path(recording), spec=spec, drive_id=DRIVE_ID)
+    if spec == TELEMETRY:
+        fleet = land_batches(Path(home), Path(recording))
+    else:
+        fleet = TestFleet(Path(home), durable=True)
+        fleet.upload(Path(recording), spec=spec, drive_id=DRIVE_ID)
     for run in fleet.turn():
         print(run.source, run.partition, run.success, run.error, flush=True)
     print("done", flush=True)

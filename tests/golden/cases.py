@@ -18,11 +18,19 @@ from fleet_assets.ingestion.steps import (
     HOLD_BACK_STEP,
     REFUSE_STEP,
     REGISTER_STEP,
-    STEPS,
 )
 from fleet_assets.ingestion.telemetry_and_bulk_ingestion.admission import Refusal
+from fleet_assets.ingestion.telemetry_and_bulk_ingestion.telemetry.judgement import Breach
+from fleet_assets.ingestion.telemetry_and_bulk_ingestion.telemetry.messages import id_key
+from fleet_assets.ingestion.telemetry_and_bulk_ingestion.telemetry.steps import (
+    COLLECT_STEP,
+    RECEIVE_STEP,
+    REFUSE_LINES_STEP,
+)
 from fleet_assets.ingestion.vehicle import vehicle_of
+from fleet_assets.operators import STEPS
 from fleet_assets.policy.documents import digest_of, load_policies
+from fleet_assets.provenance.batches import BatchFile
 from fleet_assets.provenance.digests import file_sha256
 from fleet_assets.provenance.fingerprints import Operator, policy_digest
 from fleet_assets.provenance.ledger import Entry
@@ -34,6 +42,7 @@ from resources.landing import LocalLanding
 from resources.objects import LocalObjects
 from tests.harness import COMMA_SPEC, utc_ns
 from tests.recordings_factory import MDF4_VEHICLE, write_comma2k19_drive, write_mdf4_drive, write_mdf4_vehicle
+from tests.telemetry import HOUR, HOUR_NS, jsonl, message, write_probe
 
 START_NS = utc_ns("2024-05-01T08:00:00")
 PARTITION = ("2024-05-01", "north")
@@ -94,6 +103,18 @@ CASES = (
     Case("held", COMMA_SPEC, _held),
     Case("logged", MDF4_VEHICLE, _logged, fixed_bytes=False),  # asammdf writes the time of writing
 )
+TELEMETRY = (
+    *[message(f"m{i}", START_NS + i, payload={"level": i, "note": "ok"}) for i in range(5)],
+    *[message("shared", START_NS + hour * HOUR_NS) for hour in (0, 1)],
+    message("depot", depot="mars"),
+    message("schema", schema="nothing/1.0.0"),
+    message("payload", payload={"level": 99}),
+    message("m1", START_NS, payload={"level": 9}),
+    message("m0", START_NS, payload={"level": 0, "note": "ok"}),
+    message("old", 0),
+    b"broken",
+    b"{}",
+)
 
 
 class GoldenRun:
@@ -102,6 +123,7 @@ class GoldenRun:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         write_mdf4_vehicle(folder / "policies")
+        write_probe(folder / "policies")
         self.policies = load_policies(folder / "policies")
         self.tables = all_tables(self.policies["canonical_signals"])
         self.files = DataFiles({})
@@ -115,6 +137,7 @@ class GoldenRun:
         self._step(DAY_STEP, {}, {"entries": entries}, PARTITION[0])
         refusal = Refusal("upload-1", None, "manifest_json", "list", "one JSON object", "Write the manifest again.")
         self._step(REFUSE_STEP, {}, {"refused": [{**asdict(refusal), "scope": "upload"}]}, "landing")
+        self._telemetry()
         return {
             step.operator.name: {
                 "version": step.operator.version,
@@ -146,6 +169,29 @@ class GoldenRun:
         for step in DERIVED:
             self._step(step, entries, context, case.name)
         return entries
+
+    def _telemetry(self) -> None:
+        """One batch: messages of two hours that share an id, one of each kind that is held back, and broken lines."""
+        landing = LocalLanding(self.folder / "landing")
+        source = self.folder / "batch"
+        source.write_bytes(jsonl(TELEMETRY))
+        name, sha256 = landing.put_batch(source)
+        receipt = {
+            "batches": [(BatchFile(name, source.stat().st_size, "stamp"), sha256)],
+            "landing": landing,
+            "received_day": PARTITION[0],
+        }
+        entries: dict[str, Entry] = {}
+        self._step(RECEIVE_STEP, entries, receipt, "receipt")
+        lines = entries["bronze.telemetry_lines"]
+        hour = {
+            "sources": [(lines, [HOUR, "2024-05-01-09:00"])],
+            "shared_ids": (id_key("shared"),),
+            "depots": (PARTITION[1],),
+        }
+        self._step(COLLECT_STEP, entries, hour, HOUR)
+        outside = {"1970-01-01-00:00": Breach("before_first_day", "1970-01-01-00:00", "2024-04-01 or later")}
+        self._step(REFUSE_LINES_STEP, entries, {"sources": [(lines, outside)]}, "telemetry")
 
     def _upload(self, case: Case) -> tuple[LocalLanding, Manifest]:
         files = case.write(self.folder / "landing" / case.name)

@@ -269,3 +269,16 @@ def test_a_car_with_other_sensors_needs_no_other_code():
     np.testing.assert_allclose(column(tables, "speed_mps"), speed(instants(tables)), atol=0.01)
     [row] = tables["silver.clock_models"].to_pylist()
     assert (row["sensor"], row["source"], row["offset_se_ns"]) == ("odometer", "container", None)
+
+
+def test_a_vehicle_that_only_looks_has_clips_and_no_rows_of_signals():
+    document = spec_document()
+    document["sensors"] = {
+        name: {**body, "kind": "camera", "signals": {}} for name, body in list(document["sensors"].items())[:1]
+    }
+    document["redundant_pairs"] = []
+    document["clock"]["utc_from"] = []
+    document.pop("frames", None)
+    tables = align(HEALTHY, spec=parse_spec(document))
+    assert tables["silver.signals"].num_rows == 0
+    assert tables["silver.clips"].num_rows > 0

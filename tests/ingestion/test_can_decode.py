@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_assets.ingestion.recordings.comma2k19 import Comma2k19Recording
+from fleet_assets.ingestion.recordings.arrays.comma2k19 import Comma2k19Recording
 from fleet_assets.ingestion.recordings.dbc import find_dbcs
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.can_decode import (
     CanDatabaseError,

@@ -86,6 +86,53 @@ def test_an_empty_partition_passes_and_says_so():
         assert verdict.policy_digest == DIGEST
 
 
+def lidar_spec(signals):
+    """A vehicle whose required sensor gives these signals."""
+    document = spec_document()
+    sensor = {**document["sensors"]["pedals"], "kind": "lidar", "signals": signals, "required": True}
+    kept = {"sensors": {"lidar": sensor}, "clock": {"utc_from": []}, "redundant_pairs": [], "dbc": {}}
+    return parse_spec({**document, "name": "lidar_rig", **kept})
+
+
+def mixed(*lidar_drives):
+    """One clean drive of the small car and drives of a lidar rig."""
+    names = ["drive-1", *lidar_drives]
+    return pa.table({"drive_id": names, "vehicle_spec": [SPEC.name, *["lidar_rig"] * len(lidar_drives)]})
+
+
+def test_drives_of_vehicles_without_signals_hold_nothing_back_and_are_counted():
+    specs = {"lidar_rig": lidar_spec({})}
+    rows = silver({}, 3, "scan-1")
+    for verdict in (
+        coverage_verdict(rows, drives("scan-1", spec="lidar_rig"), specs, CANONICAL, SYNC, policy_digest=DIGEST),
+        skew_verdict(CLOCK_MODELS.empty(), drives("scan-1", spec="lidar_rig"), specs, SYNC, policy_digest=DIGEST),
+    ):
+        assert verdict.outcome is Outcome.PASS
+        assert verdict.figures["drives"] == 0
+        assert verdict.figures["drives_without_signals"] == 1
+
+
+def test_drives_without_signals_add_no_time_to_those_beside_them():
+    specs = {**SPECS, "lidar_rig": lidar_spec({})}
+    count = round(MIN_SECONDS * 10) - 1
+    rows = pa.concat_tables([silver(dict.fromkeys(REQUIRED, count), count), silver({}, 1000, "scan-1")])
+    verdict = coverage_verdict(rows, mixed("scan-1"), specs, CANONICAL, SYNC, policy_digest=DIGEST)
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.figures["drives"] == 1
+    assert verdict.figures["seconds"] == pytest.approx(count / 10)
+
+
+def test_a_lidar_that_gives_a_signal_is_judged_like_any_other_sensor():
+    specs = {"lidar_rig": lidar_spec({"brake_pressed": {"field": "brake", "unit": "1"}})}
+    rows = silver({"brake_pressed": 499}, 1000, "scan-1")
+    listed = drives("scan-1", spec="lidar_rig")
+    verdict = coverage_verdict(rows, listed, specs, CANONICAL, SYNC, policy_digest=DIGEST)
+    assert verdict.outcome is Outcome.FAIL
+    assert "drives_without_signals" not in verdict.figures
+    skewed = skew_verdict(CLOCK_MODELS.empty(), listed, specs, SYNC, policy_digest=DIGEST)
+    assert skewed.outcome is Outcome.INCONCLUSIVE
+
+
 @pytest.mark.parametrize("signal", REQUIRED)
 def test_each_required_signal_is_held_against_the_smallest_share(signal):
     least = math.ceil(MIN_SHARE * 1000)

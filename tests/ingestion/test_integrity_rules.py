@@ -229,6 +229,37 @@ def test_steps_back_in_time_are_named_and_disorder_quarantines_the_drive():
     assert sorted(rules_of(examine(beyond))) == ["time_backward", "time_disorder"]
 
 
+def standing(part: Part, share: float) -> Part:
+    """The part with a clock that stood still over a share of its samples."""
+    steps = len(part.t_ns) - 1
+    still = round(steps * share)
+    return Part(
+        part.sensor,
+        part.signal,
+        np.concatenate((part.t_ns[: steps - still + 1], [part.t_ns[-1 - still]] * still)),
+        part.value,
+    )
+
+
+@pytest.mark.parametrize(("beyond", "broken"), [(0.0, False), (0.01, True)])
+def test_a_clock_that_stands_still_for_most_samples_quarantines_the_drive(beyond, broken):
+    limit = RULES["time_repeated"]["max_share"]
+    found = examine(HEALTHY.having(standing(IMU, limit + beyond)))
+    assert ("time_repeated" in rules_of(found)) is broken
+    for row in found:
+        if row["rule"] == "time_repeated":
+            assert row["severity"] == "drive"
+            assert "different time stamps" in row["message"]
+
+
+def test_few_samples_and_bursts_of_several_messages_say_nothing_about_a_clock():
+    few = RULES["time_repeated"]["min_messages"] - 1
+    same = Part("wheels", "speed_mps", np.repeat(every(50, 30)[:1], few), np.full(few, 3.0))
+    assert "time_repeated" not in rules_of(examine(HEALTHY.having(same)))
+    # Equal objects of one scan share a stamp; each of them has its own series.
+    assert "time_repeated" not in rules_of(examine(HEALTHY))
+
+
 def test_a_drive_is_neither_shorter_nor_longer_than_a_recording_can_be():
     shortest, longest = RULES["drive_short"]["min_duration_s"], RULES["drive_long"]["max_duration_s"]
 

@@ -171,7 +171,7 @@ def instance() -> dg.DagsterInstance:
 
 def look(instance: dg.DagsterInstance, lake: MemoryLake, steps: list[Step], size: int) -> Observed:
     platform: Any = SimpleNamespace(lake=lake, tables={BULK.name: BULK, WHOLE.name: WHOLE}, policies=Policies({}))
-    return observe(platform, instance, steps, size, {})
+    return observe(platform, instance, steps, ("day", "depot")[:size], {})
 
 
 def add_run(instance: dg.DagsterInstance, status: dg.DagsterRunStatus, **tags: str) -> None:

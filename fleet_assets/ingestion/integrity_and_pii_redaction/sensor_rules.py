@@ -44,6 +44,7 @@ def sensor_findings(streams: pa.Table, series: Sequence[Series], exam: Examinati
         if sensor.required and messages < exam.rules["sensor_missing"]["min_messages"]:
             yield _missing(sensor, messages, exam)
         elif stream is not None and messages:
+            yield from _repetition_findings(sensor, own, exam)
             yield from _rate_findings(sensor, stream, exam)
             yield from _presence_findings(sensor, stream, own, exam)
 
@@ -102,6 +103,32 @@ def _order_findings(row: Stream, exam: Examination) -> Iterator[Finding]:
     if share > limit:
         told = f"{words} ({share:.1%}), allowed are {limit:.1%}"
         yield exam.finding("time_disorder", name, told, between=_between(row), value=share, limit=limit)
+
+
+def _repetition_findings(sensor: SensorSpec, own: Sequence[Series], exam: Examination) -> Iterator[Finding]:
+    """Clocks that stand still while a sensor goes on.
+
+    A share is taken per signal and instance: messages that a bus sends in one burst, and equal objects of one scan, may
+    well have one time stamp. Bursts of one message stay below the limit unless most of a drive is bursts.
+    """
+    limit = exam.rules["time_repeated"]["max_share"]
+    judged = [one for one in own if len(one) >= exam.rules["time_repeated"]["min_messages"]]
+    if not judged:
+        return
+    worst = max(judged, key=lambda one: (_repeated_share(one.t_ns), one.signal, -one.instance))
+    share = _repeated_share(worst.t_ns)
+    if share > limit:
+        stamps = len(np.unique(worst.t_ns))
+        words = (
+            f"{sensor.name}: {len(worst)} samples of {worst.signal} have {stamps} different time stamps; {share:.1%} "
+            f"repeat their predecessor's, allowed are {limit:.1%}"
+        )
+        between = (int(worst.t_ns[0]), int(worst.t_ns[-1]))
+        yield exam.finding("time_repeated", sensor.name, words, between=between, value=share, limit=limit)
+
+
+def _repeated_share(t_ns: NDArray[np.int64]) -> float:
+    return float((t_ns[1:] == t_ns[:-1]).mean())
 
 
 def _missing(sensor: SensorSpec, messages: int, exam: Examination) -> Finding:
@@ -164,8 +191,9 @@ def _signal_findings(
     sensor: SensorSpec, own: Sequence[Series], silence_ns: float, exam: Examination
 ) -> Iterator[Finding]:
     limit = exam.rules["signal_short"]["min_share"]
-    for name in sensor.signals:
-        if not exam.canonical.signals[name].grid:
+    for name, body in sensor.signals.items():
+        # A course exists only while the vehicle moves, and a drive may stand for most of its time.
+        if not exam.canonical.signals[name].grid or body.least_length is not None:
             continue
         parts = [covered_ns(one.t_ns[one.usable], silence_ns) for one in own if one.signal == name]
         share = max(parts, default=0) / exam.duration_ns

@@ -3,29 +3,54 @@
 Here belongs the list of formats. What each reader does is in its own module.
 """
 
+import codecs
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from fleet_assets.ingestion.recordings import comma2k19, mdf4
-from fleet_assets.ingestion.recordings.mdf4_layout import is_mdf4
+from fleet_assets.ingestion.recordings.arrays import comma2k19
+from fleet_assets.ingestion.recordings.can_logs import asc, blf, candump
+from fleet_assets.ingestion.recordings.mcap import reader as mcap
+from fleet_assets.ingestion.recordings.mdf4 import reader as mdf4
+from fleet_assets.ingestion.recordings.mdf4.layout import is_mdf4
 from fleet_assets.ingestion.recordings.protocol import Files, Recording, UnreadableRecordingError
+from fleet_assets.ingestion.recordings.ros_bags import ros1_bag, ros2_bag
+from fleet_assets.ingestion.recordings.tables import csv_table, gpx, json_points
+from fleet_assets.ingestion.recordings.video import annexb, video
 from fleet_assets.policy.table_layouts import TableLayout
 
 _HEAD_BYTES: Final = 4096
 _OPENERS: Final[Mapping[str, Callable[[Files, TableLayout | None], Recording]]] = {
     comma2k19.FORMAT: lambda files, _: comma2k19.Comma2k19Recording(files),
     mdf4.FORMAT: lambda files, _: mdf4.Mdf4Recording(files),
+    mcap.FORMAT: lambda files, _: mcap.McapRecording(files),
+    ros1_bag.FORMAT: lambda files, _: ros1_bag.Ros1BagRecording(files),
+    ros2_bag.FORMAT: lambda files, _: ros2_bag.Ros2BagRecording(files),
+    video.FORMAT: lambda files, _: video.VideoRecording(files),
+    blf.FORMAT: lambda files, _: blf.BlfRecording(files),
+    asc.FORMAT: lambda files, _: asc.AscRecording(files),
+    candump.FORMAT: lambda files, _: candump.CandumpRecording(files),
+    gpx.FORMAT: lambda files, _: gpx.GpxRecording(files),
+    json_points.FORMAT: json_points.JsonPointsRecording,
+    csv_table.FORMAT: csv_table.CsvRecording,
 }
 _SNIFFERS: Final[Mapping[str, Callable[[bytes], bool]]] = {
     comma2k19.FORMAT: comma2k19.is_array,
     mdf4.FORMAT: is_mdf4,
+    mcap.FORMAT: mcap.is_mcap,
+    ros1_bag.FORMAT: ros1_bag.is_ros1,
+    ros2_bag.FORMAT: ros2_bag.is_ros2,
+    video.FORMAT: video.is_video,
+    blf.FORMAT: blf.is_blf,
+    asc.FORMAT: asc.is_asc,
+    candump.FORMAT: candump.is_candump,
+    gpx.FORMAT: gpx.is_gpx,
+    json_points.FORMAT: json_points.is_json_points,
+    csv_table.FORMAT: csv_table.is_csv,
 }
 FORMATS: Final = tuple(_OPENERS)
 # Only to name what was found; https://en.wikipedia.org/wiki/List_of_file_signatures
 _SIGNATURES: Final = (
-    (b"\x89MCAP0\r\n", "MCAP"),
-    (b"#ROSBAG V2.0", "ROS 1 bag"),
-    (b"SQLite format 3\x00", "SQLite (ROS 2 bag?)"),
+    (b"#ROSBAG V1", "ROS bag of a format before 2.0"),
     (b"MDF     ", "MDF of a version before 4"),
     (b"PK\x03\x04", "ZIP archive"),
     (b"\x1f\x8b", "gzip"),
@@ -36,6 +61,11 @@ _SIGNATURES: Final = (
     (b"PAR1", "Parquet"),
     (b"\x89PNG", "PNG image"),
     (b"\xff\xd8\xff", "JPEG image"),
+    (b"# .PCD", "PCD point cloud"),
+    (b"\0\0\0\r\n\tOSMHeader", "OpenStreetMap extract"),
+    (b"\0\0\0\x0e\n\tOSMHeader", "OpenStreetMap extract"),
+    (b'VERSION "', "CAN database"),
+    (b"%PDF-", "PDF"),
 )
 _UNPACK: Final = "Unpack archives first; use one of the formats: "
 
@@ -48,11 +78,16 @@ def _describe(head: bytes) -> str:
     for signature, name in _SIGNATURES:
         if head.startswith(signature):
             return name
-    return (
-        "text"
-        if head.isascii() and head.decode("ascii").replace("\n", " ").replace("\r", " ").isprintable()
-        else f"unknown content ({head[:8].hex(' ')})"
-    )
+    return "text" if _is_text(head) else f"unknown content ({head[:8].hex(' ')})"
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether a file begins as UTF-8 text; the last character may be cut."""
+    try:
+        text = head.decode() if len(head) < _HEAD_BYTES else codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return all(character.isprintable() or character.isspace() or character == "\ufeff" for character in text)
 
 
 def _heads(files: Files) -> dict[str, bytes]:
@@ -74,6 +109,10 @@ def sniff_format(files: Files) -> str:
             in one drive.
     """
     heads = _heads(files)
+    if any(map(ros2_bag.is_ros2_metadata, heads.values())):
+        # The files that a bag's metadata lists are of whatever format its recorder stores.
+        heads = {name: head for name, head in heads.items() if not ros2_bag.is_part(head)}
+        heads["metadata.yaml"] = ros2_bag.METADATA_MARK
     found = {name: [path for path, head in heads.items() if knows(head)] for name, knows in _SNIFFERS.items()}
     matching = [name for name, paths in found.items() if paths]
     if len(matching) == 1:
@@ -84,6 +123,9 @@ def sniff_format(files: Files) -> str:
         raise UnreadableRecordingError(
             first, "mixed_formats", value=mixed, limit="one format per drive", remedy="Make them two drives."
         )
+    for name, head in heads.items():
+        if codec := annexb.codec_of(head):
+            raise annexb.refusal(name, files[name], codec)
     seen = sorted({_describe(head) for head in heads.values()})
     raise UnreadableRecordingError(
         first, "unknown_format", value=", ".join(seen) or "no files", remedy=_UNPACK + ", ".join(FORMATS) + "."

@@ -66,21 +66,25 @@ class _Pending:
     def __init__(self) -> None:
         self.windows: dict[int, dict[Stream, list[_Rows]]] = {}
         self.rows = 0
-        self.floor = 0
+        self._numbers: list[int] = []
+        self._newest = self._floor = 0
 
     def add(self, index: int, stream: Stream, rows: _Rows) -> None:
-        late = max(index, self.floor)
-        self.windows.setdefault(late, {}).setdefault(stream, []).append(rows)
+        number = max(index, self._floor)
+        if number not in self.windows:
+            self.windows[number] = {}
+            heapq.heappush(self._numbers, number)
+            self._newest = max(self._newest, number)
+        self.windows[number].setdefault(stream, []).append(rows)
         self.rows += len(rows[0])
 
     def lags(self) -> bool:
         """Whether the oldest window is so far behind the newest that nothing more will come for it."""
-        return bool(self.windows) and min(self.windows) < max(self.windows) - _LAG
+        return bool(self._numbers) and self._numbers[0] < self._newest - _LAG
 
     def leave(self) -> Iterator[Window]:
         """Let the oldest window out."""
-        index = min(self.windows)
-        self.floor = index
+        index = self._floor = heapq.heappop(self._numbers)
         for stream, parts in sorted(self.windows.pop(index).items()):
             self.rows -= sum(len(part[0]) for part in parts)
             yield index, stream, *_joined(parts)

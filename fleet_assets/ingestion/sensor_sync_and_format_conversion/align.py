@@ -94,7 +94,8 @@ def align_drive(  # noqa: PLR0917 - what is aligned, then what it is aligned by
         policy: The document `sync`.
 
     Returns:
-        Conforming rows by table name: signals, clips, radar tracks within the grid, clock models.
+        Conforming rows by table name: signals, clips, radar tracks within the grid, clock models. A vehicle that gives
+        no signals has clips, and no rows in the table of signals.
     """
     series = split_series(samples)
     active = streams.filter(pc.greater(streams["messages"], 0))["sensor"].to_pylist()
@@ -107,8 +108,9 @@ def align_drive(  # noqa: PLR0917 - what is aligned, then what it is aligned by
     grid = _Grid(drive, instants, spacing_ns, policy["clip_s"] * NS_PER_S)
     tracks = _tracks(used, spec, canonical)
     lags = _measured_lags(used, spec, canonical, policy["skew"])
+    given = signals.conform(_signals(used, tracks, spec, canonical, grid)) if spec.gives_signals else signals.empty()
     return {
-        signals.name: signals.conform(_signals(used, tracks, spec, canonical, grid)),
+        signals.name: given,
         CLIPS.name: _clips(grid),
         RADAR_TRACKS.name: RADAR_TRACKS.conform(_track_rows(tracks, canonical, grid)),
         CLOCK_MODELS.name: _clock_rows(clocks, lags, grid),

@@ -1,10 +1,11 @@
 """The two gates of the silver signals: are they there, and do the sensors agree in time.
 
 Here belong pure functions from tables to verdicts. Limits come from the policy `sync`; conservation of drives is not
-asked here. Each partition's verdict is the conjunction over its drives, so an empty partition passes.
+asked here. Each partition's verdict is the conjunction over the drives whose vehicles give signals, so a partition that
+is empty, or holds nothing but camera or lidar drives, passes and says so.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import NormalDist
 from typing import Any
@@ -34,18 +35,35 @@ def _without_spec(name: str, policy_digest: str) -> Verdict:
 
 
 def required_signals(spec: VehicleSpec, canonical: CanonicalSignals) -> tuple[str, ...]:
-    """Signals on the grid that the required sensors of a vehicle give, sorted."""
+    """Signals on the grid that the required sensors of a vehicle give all the time, sorted.
+
+    A course is not among them: it exists only while the vehicle moves.
+    """
     return tuple(
         sorted(
             {
                 name
                 for sensor in spec.sensors.values()
                 if sensor.required
-                for name in sensor.signals
-                if canonical.signals[name].grid
+                for name, body in sensor.signals.items()
+                if canonical.signals[name].grid and body.least_length is None
             }
         )
     )
+
+
+def _giving(
+    drives: pa.Table, specs: Mapping[str, VehicleSpec], gives: Callable[[VehicleSpec], bool]
+) -> tuple[list[tuple[str, str]], dict[str, Figure]]:
+    """Name and spec of the drives to judge, and the figure that tells of the others.
+
+    A drive whose vehicle gives no signal, only a camera's or lidar's messages, has nothing in silver to be judged. One
+    whose spec is not known is judged, and that cannot be done.
+    """
+    rows = [(row["drive_id"], row["vehicle_spec"]) for row in drives.select(["drive_id", "vehicle_spec"]).to_pylist()]
+    judged = [(name, spec) for name, spec in rows if spec not in specs or gives(specs[spec])]
+    others = len(rows) - len(judged)
+    return judged, {"drives_without_signals": others} if others else {}
 
 
 def coverage_verdict(
@@ -60,7 +78,8 @@ def coverage_verdict(
     """Ask whether every signal of every required sensor is present at enough grid instants of every drive.
 
     The shares are counted over all instants, so nothing is estimated. A partition with less time on the grid than the
-    policy's minimum, or a drive without any instant, is inconclusive.
+    policy's minimum, or a drive without any instant, is inconclusive. Drives of vehicles that give no signal on the
+    grid are left out and counted.
 
     Args:
         signals: Rows of `silver.signals` of one partition.
@@ -75,18 +94,22 @@ def coverage_verdict(
     """
     limit = policy["coverage"]["min_share"]
     counts = _present(signals, canonical)
+    on_grid = {signal.name for signal in canonical.on_grid}
+    judged, others = _giving(
+        drives, specs, lambda spec: any(not on_grid.isdisjoint(sensor.signals) for sensor in spec.sensors.values())
+    )
     verdicts, worst = {}, (2.0, "", "")
-    for drive in drives.select(["drive_id", "vehicle_spec"]).to_pylist():
-        name, spec = drive["drive_id"], specs.get(drive["vehicle_spec"])
+    for name, spec_name in judged:
+        spec = specs.get(spec_name)
         if spec is None:
-            verdicts[name] = _without_spec(drive["vehicle_spec"], policy_digest)
+            verdicts[name] = _without_spec(spec_name, policy_digest)
             continue
         present = counts.get(name, {})
         shares = _shares(present, required_signals(spec, canonical))
         verdicts[name] = _drive_coverage(shares, present.get("t_ns", 0), limit, policy_digest)
         worst = min([worst, *((share, name, signal) for signal, share in shares.items())])
     seconds = sum(counts.get(name, {}).get("t_ns", 0) for name in verdicts) * canonical.grid_ms / 1000
-    figures: dict[str, Figure] = {"seconds": seconds, "min_share": limit}
+    figures: dict[str, Figure] = {"seconds": seconds, "min_share": limit, **others}
     if worst[1]:
         figures |= {"worst_share": worst[0], "worst_drive": worst[1], "worst_signal": worst[2]}
     verdict = _summarised(verdicts, figures, policy_digest)
@@ -132,7 +155,7 @@ def skew_verdict(
     across it is inconclusive; either decision is wrong with probability (1 - confidence) / 2 at most. A drive without a
     measured lag passes when the latency uncertainty that its vehicle spec states for the sensors that were active, with
     the uncertainty of their clocks, is within the bound; a statement never fails a drive, and no statement leaves it
-    inconclusive.
+    inconclusive. Drives of vehicles that give no signals are left out and counted.
 
     Args:
         clock_models: Rows of `silver.clock_models` of one partition.
@@ -149,11 +172,12 @@ def skew_verdict(
     rows: dict[str, list[dict[str, Any]]] = {}
     for row in clock_models.to_pylist():
         rows.setdefault(row["drive_id"], []).append(row)
+    judged, others = _giving(drives, specs, lambda spec: spec.gives_signals)
     verdicts, measured, worst = {}, 0, (-1.0, "", "")
-    for drive in drives.select(["drive_id", "vehicle_spec"]).to_pylist():
-        name, spec = drive["drive_id"], specs.get(drive["vehicle_spec"])
+    for name, spec_name in judged:
+        spec = specs.get(spec_name)
         if spec is None:
-            verdicts[name] = _without_spec(drive["vehicle_spec"], policy_digest)
+            verdicts[name] = _without_spec(spec_name, policy_digest)
             continue
         models = rows.get(name, [])
         lags = {row["sensor"]: (row["skew_ns"], row["skew_se_ns"] * z) for row in models if row["skew_ns"] is not None}
@@ -164,7 +188,7 @@ def skew_verdict(
             bounds, settles = _stated(models, spec, z), False
         verdicts[name] = _drive_skew(bounds, settles, limits["max_skew_ms"], policy_digest)
         worst = max([worst, *((abs(lag) / NS_PER_MS, name, sensor) for sensor, (lag, _) in bounds.items())])
-    figures: dict[str, Figure] = {"measured": measured, "max_skew_ms": limits["max_skew_ms"]}
+    figures: dict[str, Figure] = {"measured": measured, "max_skew_ms": limits["max_skew_ms"], **others}
     if worst[1]:
         figures |= {"worst_ms": worst[0], "worst_drive": worst[1], "worst_sensor": worst[2]}
     return _summarised(verdicts, figures, policy_digest)

@@ -22,6 +22,7 @@ from fleet_assets.ingestion.sensor_sync_and_format_conversion.gather import (
     StreamPlan,
     decode_sources,
     gather,
+    never_selected,
     plan_sensors,
 )
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.streams import SensorStream, stream_rows
@@ -87,6 +88,9 @@ def _total(body: SignalMap, parts: Sequence[NDArray[np.float64]]) -> NDArray[np.
         with np.errstate(over="ignore"):
             norm: NDArray[np.float64] = np.sqrt(np.sum([part * part for part in parts], axis=0))
         return norm
+    if body.combine is Combine.COURSE:
+        course: NDArray[np.float64] = np.degrees(np.arctan2(parts[0], parts[1]))
+        return course
     total = parts[0]
     for part in parts[1:]:
         total = total + part
@@ -133,6 +137,10 @@ def _signal_block(
     present = np.logical_and.reduce([values[source].present for source in body.sources])
     if sensor.present_when:
         present &= holds(sensor.present_when, values)
+    if body.least_length is not None:
+        # What stands has no course: a direction computed from the noise of its velocity would look like one.
+        east, north = (values[source].values for source in body.sources)
+        present &= ~(np.hypot(east, north) < body.least_length)
     if not finite.all():
         value = np.where(finite, value, np.nan)
     if not present.all():
@@ -154,21 +162,22 @@ def _utc_block(
 
 def _blocks(
     plan: SensorPlan, messages: Sequence[Messages], canonical: CanonicalSignals, clock_offset_ns: int
-) -> tuple[list[Block], int]:
-    """Decode one sensor: its blocks, and how many of its frames end before a signal that they should hold."""
+) -> tuple[list[Block], int, tuple[str, ...]]:
+    """Decode one sensor: its blocks, how many frames end before a signal that they should hold, what is in none."""
     blocks: list[Block | None] = []
-    short = 0
+    short, unselected = 0, list[str]()
     utc_signal = canonical.with_role(UTC_OFFSET_ROLE)
     for stream, found in zip(plan.streams, messages, strict=True):
         values = decode_sources(stream, found)
         if values:
             short += int(np.logical_or.reduce([decoded.short for decoded in values.values()]).sum())
+        unselected += never_selected(stream, found, values)
         t_ns = found.t_ns + clock_offset_ns
         blocks += [_signal_block(plan, stream, canonical.signals[name], t_ns, values) for name in stream.signals]
         if stream.states_utc and utc_signal is not None:
             blocks.append(_utc_block(plan, stream, utc_signal, t_ns, values))
     kept = [block for block in blocks if block is not None and len(block.t_ns)]
-    return sorted(kept, key=lambda block: (block.signal, block.instance)), short
+    return sorted(kept, key=lambda block: (block.signal, block.instance)), short, tuple(unselected)
 
 
 def _labels(names: Sequence[str], lengths: Sequence[int]) -> pa.DictionaryArray:
@@ -229,9 +238,9 @@ def decode_drive(
     blocks: list[Block] = []
     streams: list[SensorStream] = []
     for plan, messages in zip(plans, gather(recording, plans), strict=True):
-        found, short = _blocks(plan, messages, canonical, clock_offset_ns)
+        found, short, unselected = _blocks(plan, messages, canonical, clock_offset_ns)
         blocks += found
-        streams.append(SensorStream(plan, messages, short))
+        streams.append(SensorStream(plan, messages, short, unselected))
     summary = recording.summary()
     rows = stream_rows(streams, recording.channels(), summary, clock_offset_ns, drive_columns)
     return _samples(blocks, drive_columns), rows

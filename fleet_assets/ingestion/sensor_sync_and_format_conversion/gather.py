@@ -21,10 +21,12 @@ from fleet_assets.ingestion.sensor_sync_and_format_conversion.can_decode import 
     decode_signals,
     parse_messages,
 )
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.transport import Assembler, assembler
 from fleet_assets.policy.vehicles import Condition, InvalidSpecError, SensorSpec, SourceRef, VehicleSpec
 
 _CAN_COLUMNS: Final = ("data", "length")
 _WHOLE_ID: Final = 0xFFFFFFFF
+_VALUES_SHOWN: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,13 @@ class Messages:
         t_ns: int64[n], recording clock.
         columns: ``data`` uint8[n, width] and ``length`` for CAN; otherwise float64[n] by source. Empty if no messages.
         missing: Sources that the recording's channel does not have.
+        incomplete: Messages of several frames of which some frames are missing; they are not among the columns.
     """
 
     t_ns: NDArray[np.int64]
     columns: Mapping[str, NDArray[Any]]
     missing: tuple[str, ...] = ()
+    incomplete: int = 0
 
 
 def _conditions(sensor: SensorSpec) -> tuple[Condition, ...]:
@@ -186,13 +190,53 @@ def select(stream: StreamPlan, batch: Batch) -> Messages:
     return Messages(batch.t_ns, {name: values for name, values in found.items() if values is not None}, missing)
 
 
-def _joined(parts: Sequence[Messages]) -> Messages:
+def _width(stream: StreamPlan, message: MessageLayout) -> int:
+    """Bytes of a message that the wanted signals, and those that select them, reach into."""
+    wanted, widest = [source.name for source in stream.sources], 0
+    while wanted:
+        signal = message.signals[wanted.pop()]
+        widest = max(widest, signal.bytes_needed)
+        if signal.multiplexer is not None:
+            wanted.append(signal.multiplexer.selector)
+    return widest
+
+
+class Selector:
+    """Takes one stream's messages out of the batches of its channel, front to back.
+
+    Args:
+        sensor: The sensor.
+        stream: One of its streams.
+    """
+
+    def __init__(self, sensor: SensorSpec, stream: StreamPlan) -> None:
+        self._stream = stream
+        self._assembler: Assembler | None = None
+        if stream.message is not None and sensor.transport is not None:
+            self._assembler = assembler(sensor.transport, stream.message, _width(stream, stream.message))
+
+    def take(self, batch: Batch) -> Messages:
+        """The messages that a batch holds, or that end in it."""
+        if self._assembler is None or not all(name in batch.columns for name in _CAN_COLUMNS):
+            return select(self._stream, batch)
+        on_bus = np.ones(len(batch), dtype=np.bool_)
+        if self._stream.bus is not None:
+            on_bus = batch.columns["bus"] == self._stream.bus
+        found = self._assembler.take(batch, np.flatnonzero(on_bus))
+        return Messages(found.t_ns, {"data": found.data, "length": found.length})
+
+    def finish(self) -> int:
+        """How many messages stayed incomplete, at the end of the recording."""
+        return 0 if self._assembler is None else self._assembler.finish()
+
+
+def _joined(parts: Sequence[Messages], incomplete: int) -> Messages:
     if not parts:
-        return Messages(np.empty(0, np.int64), {})
+        return Messages(np.empty(0, np.int64), {}, (), incomplete)
     missing = tuple(dict.fromkeys(name for part in parts for name in part.missing))
     names = [name for name in parts[0].columns if all(name in part.columns for part in parts)]
     columns = {name: stacked([part.columns[name] for part in parts]) for name in names}
-    return Messages(np.concatenate([part.t_ns for part in parts]), columns, missing)
+    return Messages(np.concatenate([part.t_ns for part in parts]), columns, missing, incomplete)
 
 
 def gather(
@@ -211,19 +255,21 @@ def gather(
     Raises:
         UnreadableRecordingError: When nothing useful can be read.
     """
-    parts: list[list[list[Messages]]] = [[[] for _ in plan.streams] for plan in plans]
-    wanted: dict[str, list[tuple[StreamPlan, list[Messages]]]] = {}
+    parts: list[list[tuple[Selector, list[Messages]]]] = [
+        [(Selector(plan.sensor, stream), []) for stream in plan.streams] for plan in plans
+    ]
+    wanted: dict[str, list[tuple[Selector, list[Messages]]]] = {}
     for plan, lists in zip(plans, parts, strict=True):
-        for stream, pieces in zip(plan.streams, lists, strict=True):
-            wanted.setdefault(stream.channel, []).append((stream, pieces))
+        for stream, taken in zip(plan.streams, lists, strict=True):
+            wanted.setdefault(stream.channel, []).append(taken)
     for batch in recording.batches(None if watch else wanted.keys()):
         if watch:
             watch(batch)
-        for stream, pieces in wanted.get(batch.channel, ()):
-            found = select(stream, batch)
+        for selector, pieces in wanted.get(batch.channel, ()):
+            found = selector.take(batch)
             if len(found.t_ns) or found.missing:
                 pieces.append(found)
-    return tuple(tuple(_joined(pieces) for pieces in lists) for lists in parts)
+    return tuple(tuple(_joined(pieces, selector.finish()) for selector, pieces in lists) for lists in parts)
 
 
 def decode_sources(stream: StreamPlan, messages: Messages) -> dict[SourceRef, Decoded]:
@@ -241,3 +287,22 @@ def decode_sources(stream: StreamPlan, messages: Messages) -> dict[SourceRef, De
         for source in stream.sources
         if str(source) in messages.columns
     }
+
+
+def never_selected(stream: StreamPlan, messages: Messages, values: Mapping[SourceRef, Decoded]) -> tuple[str, ...]:
+    """Which values no message carries because its multiplexers always select others, and what they select."""
+    message, found = stream.message, []
+    if message is None or not len(messages.t_ns):
+        return ()
+    for source in [source for source, decoded in values.items() if not decoded.present.any()]:
+        multiplexer = message.signals[source.name].multiplexer
+        while multiplexer is not None:
+            name, wanted = multiplexer.selector, multiplexer.values
+            decoded = decode_signals(message, (name,), messages.columns["data"], messages.columns["length"])[name]
+            if decoded.present.any():
+                seen = np.unique(decoded.values[np.isfinite(decoded.values)])[:_VALUES_SHOWN]
+                shown = ", ".join(f"{value:g}" for value in seen) or "nothing"
+                found.append(f"{source} (needs {name} {', '.join(map(str, wanted[:_VALUES_SHOWN]))}, found {shown})")
+                break
+            multiplexer = message.signals[name].multiplexer
+    return tuple(found)

@@ -15,10 +15,10 @@ from fleet_assets.ingestion.recordings.dbc import DbcText
 from fleet_assets.ingestion.recordings.protocol import NS_PER_S, Recording
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.decode import holds, utc_offset_ns
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.gather import (
+    Selector,
     SensorPlan,
     decode_sources,
     plan_sensors,
-    select,
 )
 from fleet_assets.policy.vehicles import VehicleSpec
 
@@ -70,14 +70,14 @@ def _plausible(utc_ns: NDArray[np.float64]) -> NDArray[np.bool_]:
 def _stated_offsets(recording: Recording, plan: SensorPlan) -> NDArray[np.float64]:
     """Offsets, in ns, that a sensor states over the first stretch in which it states any; reads no further."""
     sensor = plan.sensor
-    streams = [stream for stream in plan.streams if stream.states_utc]
+    streams = [(stream, Selector(sensor, stream)) for stream in plan.streams if stream.states_utc]
     found: list[NDArray[np.float64]] = []
     first_t_ns: int | None = None
     for batch in recording.batches({sensor.channel}):
         if first_t_ns is not None and int(batch.t_ns[0]) - first_t_ns > PROBE_NS:
             break
-        for stream in streams:
-            messages = select(stream, batch)
+        for stream, selector in streams:
+            messages = selector.take(batch)
             values = decode_sources(stream, messages)
             if sensor.utc is None or sensor.utc.source not in values:
                 continue

@@ -28,11 +28,13 @@ class SensorStream:
         plan: The sensor.
         messages: Messages per stream of the plan.
         short: Frames that end before a signal that they should hold.
+        unselected: Values that are in no message because the multiplexers always select others, in words.
     """
 
     plan: SensorPlan
     messages: tuple[Messages, ...]
     short: int
+    unselected: tuple[str, ...] = ()
 
 
 def median_rate_hz(t_ns: NDArray[np.int64]) -> float | None:
@@ -70,10 +72,27 @@ def _complaint(stream: SensorStream, channels: Mapping[str, Channel]) -> tuple[s
         return "missing_field", (
             f"channel {sensor.channel!r} has no {', '.join(missing)}. Correct the field in the vehicle spec"
         )
+    return _content_complaint(stream)
+
+
+def _content_complaint(stream: SensorStream) -> tuple[str, str] | None:
+    """The rule and the words for what the messages of a sensor do not hold, or None."""
     if stream.short:
         return "short_frames", (
             f"{stream.short} frames end before the signals that the CAN database places in them; their values are "
             "null. Use the database of this vehicle's model year"
+        )
+    if stream.unselected:
+        return "never_selected", (
+            f"the messages came, but none carries {'; '.join(stream.unselected[:_NAMES_SHOWN])}. "
+            "Use the CAN database of this vehicle, and check what the logger asks for"
+        )
+    incomplete = sum(found.incomplete for found in stream.messages)
+    if incomplete:
+        # The file is whole: these frames were never sent, so they are not among the messages that a reader lost.
+        return "incomplete_transport", (
+            f"{incomplete} messages of several frames lack some of them and are left out. "
+            "Check flow control and the logger's bus load; a recording may also begin or end within such a message"
         )
     return None
 

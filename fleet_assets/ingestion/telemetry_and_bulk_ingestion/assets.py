@@ -1,4 +1,4 @@
-"""Assets of workflow 1: registered drives and files, the ingestion log, the landing quarantine, the daily roll-up."""
+"""Assets of workflow 1: drives and files, ingestion log, landing quarantine, daily roll-up, telemetry by the hour."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,9 +9,22 @@ import dagster as dg
 from fleet_assets.ingestion.steps import DAY_STEP, REFUSE_STEP, REGISTER_STEP, read_state
 from fleet_assets.ingestion.telemetry_and_bulk_ingestion.log import departures, landing_events
 from fleet_assets.ingestion.telemetry_and_bulk_ingestion.previews import coverage_timeline
+from fleet_assets.ingestion.telemetry_and_bulk_ingestion.telemetry.steps import (
+    COLLECT_STEP,
+    RECEIVE_STEP,
+    REFUSE_LINES_STEP,
+)
+from fleet_assets.provenance.fingerprints import Operator
 from fleet_assets.tables import Table
 from fleet_assets.tables.bronze import DRIVE_FILES, DRIVES, INGESTION_LOG, QUARANTINE
 from fleet_assets.tables.ops import DAILY_COVERAGE, LANDING_QUARANTINE
+from fleet_assets.tables.telemetry import (
+    TELEMETRY,
+    TELEMETRY_BATCHES,
+    TELEMETRY_LINES,
+    TELEMETRY_QUARANTINE,
+    TELEMETRY_REFUSED,
+)
 from partitions.keys import from_dagster
 from partitions.mappings import all_depots_of_day
 from resources.platform import Fleet
@@ -93,3 +106,32 @@ def roll_up_assets(
         yield from results(report, ingestion.tables, {DAILY_COVERAGE.name: lambda: coverage_timeline(rows)})
 
     return [summarise_day]
+
+
+def telemetry_assets(hour: dg.PartitionsDefinition[Any]) -> Sequence[dg.AssetsDefinition]:
+    """`bronze/telemetry*` and `landing/telemetry_quarantine`."""
+    lines = dg.AssetKey(list(TELEMETRY_LINES.key))
+
+    def spec(table: Table, operator: Operator, deps: Sequence[dg.AssetKey]) -> dg.AssetSpec:
+        return table_spec(table, operator=operator, group="ingestion", owners=OWNERS, deps=deps)
+
+    @dg.multi_asset(
+        name="receive_batches",
+        specs=[spec(table, RECEIVE_STEP.operator, ()) for table in (TELEMETRY_BATCHES, TELEMETRY_LINES)],
+    )
+    def receive_batches(ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
+        yield from results(ingestion.restate(RECEIVE_STEP, ()), ingestion.tables)
+
+    @dg.multi_asset(
+        name="collect_hour",
+        specs=[spec(table, COLLECT_STEP.operator, [lines]) for table in (TELEMETRY, TELEMETRY_QUARANTINE)],
+        partitions_def=hour,
+    )
+    def collect_hour(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
+        yield from results(ingestion.restate(COLLECT_STEP, (context.partition_key,)), ingestion.tables)
+
+    @dg.multi_asset(name="refuse_lines", specs=[spec(TELEMETRY_REFUSED, REFUSE_LINES_STEP.operator, [lines])])
+    def refuse_lines(ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
+        yield from results(ingestion.restate(REFUSE_LINES_STEP, ()), ingestion.tables)
+
+    return [receive_batches, collect_hour, refuse_lines]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from fleet_assets.ingestion.recordings.discover import Found
+from fleet_assets.ingestion.recordings.discovery.discover import Found
 from fleet_assets.ingestion.recordings.open import open_recording
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.start_time import DriveClock, probe_clock
 from fleet_assets.ingestion.vehicle import Vehicle

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fleet_assets.ingestion.recordings.mdf4 import Mdf4Recording
+from fleet_assets.ingestion.recordings.mdf4.reader import Mdf4Recording
 
 Frames = dict[str, np.ndarray]
 

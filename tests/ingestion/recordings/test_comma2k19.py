@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fleet_assets.ingestion.recordings.comma2k19 import Comma2k19Recording
+from fleet_assets.ingestion.recordings.arrays.comma2k19 import Comma2k19Recording
 from fleet_assets.ingestion.recordings.open import open_recording
 from fleet_assets.ingestion.recordings.protocol import NS_PER_S, WINDOW_NS, Loss, UnreadableRecordingError
 from tests.recordings_factory import write_comma2k19_drive

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fleet_assets.ingestion.recordings.mdf4 import Mdf4Recording
+from fleet_assets.ingestion.recordings.mdf4.reader import Mdf4Recording
 from fleet_assets.ingestion.recordings.open import open_recording
 from fleet_assets.ingestion.recordings.protocol import NS_PER_S, WINDOW_NS, Loss, UnreadableRecordingError
 from tests.ingestion.recordings.mdf4_oracle import (

@@ -1,0 +1,1 @@
+"""Recordings kept as folders of NumPy arrays."""

@@ -1,0 +1,1 @@
+"""Logs of CAN frames: candump, Vector BLF and ASC."""

@@ -1,0 +1,89 @@
+"""Walking one ROS message by itself, where walking many at once does not pay.
+
+Here belongs the plain loop over elements of varying size (arrays of strings, or of messages with strings).
+"""
+
+from struct import Struct
+from typing import Final
+
+from fleet_assets.ingestion.recordings.messages.ros_plan import Block, Items, Plan, Text, WireFormat, advances
+
+_COUNTS: Final = {"<": Struct("<I"), ">": Struct(">I")}
+
+
+class BrokenMessageError(Exception):
+    """A message that ends early, or whose lengths do not fit."""
+
+
+def skip_items(body: memoryview, position: int, step: Items, count: int, wire: WireFormat) -> int:
+    """Go behind a number of elements.
+
+    Args:
+        body: The message.
+        position: Where the first element begins (before alignment).
+        step: What they are.
+        count: How many; more than can lie in the message are refused before any work.
+        wire: Format.
+
+    Returns:
+        Position behind them.
+
+    Raises:
+        BrokenMessageError: When the message ends before.
+    """
+    if not step.smallest or not count:
+        return position
+    if count > (len(body) - position) // step.smallest:
+        raise BrokenMessageError
+    if all(isinstance(part, Block) for part in step.element):
+        position = _behind_fixed(position, step.element, count, wire)
+    elif step.element == (Text(),):
+        for _ in range(count):
+            position = _behind_text(body, position, wire)
+    else:
+        for _ in range(count):
+            position = _behind(body, position, step.element, wire)
+    if position > len(body):
+        raise BrokenMessageError
+    return position
+
+
+def _behind_fixed(position: int, element: Plan, count: int, wire: WireFormat) -> int:
+    steps = [int(step) for step in advances(element, wire)]
+    while count:
+        if count & 1:
+            position += steps[position & 7]
+        steps = [step + steps[(start + step) & 7] for start, step in enumerate(steps)]
+        count >>= 1
+    return position
+
+
+def _count(body: memoryview, position: int, wire: WireFormat) -> tuple[int, int]:
+    position = wire.aligned(position, wire.count_align)
+    if position + 4 > len(body):
+        raise BrokenMessageError
+    return _COUNTS[wire.order].unpack_from(body, position)[0], position + 4
+
+
+def _behind_text(body: memoryview, position: int, wire: WireFormat) -> int:
+    size, position = _count(body, position, wire)
+    position += size
+    if position > len(body) or (wire.is_cdr and size and body[position - 1]):
+        raise BrokenMessageError
+    return position
+
+
+def _behind(body: memoryview, position: int, plan: Plan, wire: WireFormat) -> int:
+    for step in plan:
+        if isinstance(step, Block):
+            position = wire.aligned(position, step.align) + step.size
+            if position > len(body):
+                raise BrokenMessageError
+        elif isinstance(step, Text):
+            position = _behind_text(body, position, wire)
+        else:
+            count = step.fixed
+            if count is None:
+                count, position = _count(body, position, wire)
+            position = skip_items(body, position, step, count, wire)
+    return position

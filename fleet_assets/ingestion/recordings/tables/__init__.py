@@ -1,0 +1,1 @@
+"""Text tables: CSV, GPX, JSON point lists."""

@@ -1,0 +1,1 @@
+"""Video files with their frame times, and GoPro telemetry in them."""
