@@ -83,6 +83,11 @@ def _csv(path: Path) -> int:
         return sum(1 for _ in csv.DictReader(stream))
 
 
+def _csv_numbers(path: Path) -> int:
+    with path.open(newline="") as stream:
+        return sum(1 for row in csv.DictReader(stream) if [float(cell) for cell in row.values()])
+
+
 def _pyarrow_csv(path: Path) -> int:
     from pyarrow import csv as arrow_csv
 
@@ -153,5 +158,6 @@ DECODED: Final[Mapping[str, tuple[str, Peer]]] = {
     "mcap": ("mcap + mcap-ros2-support", _mcap_decoded),
     "ros1": ("rosbags", _rosbags_decoded),
     "ros2": ("rosbags", _rosbags_decoded),
+    "csv": ("csv and float", _csv_numbers),
 }
-"""Decoding every message, for formats whose messages have types."""
+"""Decoding every message; formats that carry CAN frames are decoded by cantools (`worker.library_decode`)."""

@@ -15,6 +15,9 @@ REAL_DATA = ROOT.parent / "shared" / "data"
 RECORDINGS = {
     "comma2k19_rav4": REAL_DATA / "comma2k19_example" / "sample",
     "css_canedge": REAL_DATA / "css_canedge_mf4" / "sample" / "3BA199E2_trip164_morning",
+    "j1939_truck": REAL_DATA / "css_canedge_mf4" / "sample" / "j1939_truck_00000001.MF4",
+    "husky": REAL_DATA / "robot_localization_bag" / "sample" / "husky_imu_gps_odom_test1.bag",
+    "boreas": REAL_DATA / "boreas_cc_by" / "sample" / "boreas-2021-08-05-13-34" / "lidar_poses.csv",
 }
 COPY_BYTES = 400 << 20
 DRIVES = (10, 200)

@@ -11,6 +11,7 @@ import pytest
 
 from docs.tables import TARGET, tables_page
 from fleet_assets.cli import main
+from fleet_assets.ingestion.recordings.open import FORMATS
 from fleet_assets.policy.canonical import parse_canonical_signals
 from fleet_assets.policy.documents import load_document, load_policies
 from fleet_assets.policy.units import UNIT_NAMES
@@ -121,3 +122,12 @@ def test_pictures_are_small_enough_for_a_repository() -> None:
     sizes = {path.name: path.stat().st_size for path in (DOCS / "images").glob("*.png")}
     assert set(sizes) == {"asset.png", "failed_gate.png", "lineage.png", "partitions.png", "preview.png"}
     assert max(sizes.values()) < 300_000
+
+
+def test_every_recording_format_and_every_vehicle_is_told_of() -> None:
+    page = (DOCS / "recording_formats.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])} == set(FORMATS)
+    vehicles = [name for name in load_policies().documents if name.startswith("vehicles/")]
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert [name for name in vehicles if f"`{name.removeprefix('vehicles/')}`" not in changes] == []

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import yaml
 
 from tests.formats_factory import NS_PER_S
 from tests.recordings_factory import motion
@@ -71,12 +72,12 @@ def _json_text(start_utc_ns: int, rows: Rows) -> str:
 _TABLE_WRITERS: Final[Mapping[str, tuple[Callable[[int, Rows], str], dict[str, Any] | None]]] = {
     "csv": (
         _csv_text,
-        {"channel": "points", "points": [{"time": {"column": "time_us", "unit": "us"}, "fields": _TRACK_FIELDS}]},
+        {"channel": "track", "points": [{"time": {"column": "time_us", "unit": "us"}, "fields": _TRACK_FIELDS}]},
     ),
     "gpx": (_gpx_text, None),
     "json_points": (
         _json_text,
-        {"channel": "points", "points": [{"time": {"column": "time"}, "fields": {"lat": "point.y", "lon": "point.x"}}]},
+        {"channel": "track", "points": [{"time": {"column": "time"}, "fields": {"lat": "point.y", "lon": "point.x"}}]},
     ),
 }
 
@@ -92,3 +93,33 @@ def _write_video(path: Path, frames: int) -> Path:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
     return path
+
+
+def write_other_vehicle(policies: Path, format: str) -> str:
+    """Write the spec that maps what `write_other` writes into a policies folder; returns its name."""
+    name = f"factory_{format}"
+    rate_hz = {"csv": 10, "mp4": 25}.get(format, 1)
+    sensor: dict[str, Any] = {
+        "kind": "camera" if format == "mp4" else "gnss",
+        "channel": "video/0" if format == "mp4" else "track",
+        "rate_hz": {"nominal": rate_hz, "tolerance": 0.2},
+        "latency_ms": {"mean": 0, "uncertainty": 20},
+        "required": True,
+        "signals": {},
+    }
+    if format != "mp4":
+        sensor["signals"] = {"lat_deg": {"field": "lat", "unit": "deg"}, "lon_deg": {"field": "lon", "unit": "deg"}}
+    table = None if format == "mp4" else _TABLE_WRITERS[format][1]
+    document: dict[str, Any] = {
+        "schema": "fleet.vehicle/v1",
+        "name": name,
+        "description": f"Test vehicle that records {format}",
+        "format": format,
+        "sensors": {"track": sensor},
+        "clock": {"utc_from": []},
+    }
+    if table is not None:
+        document["table"] = table
+    (policies / "vehicles").mkdir(parents=True, exist_ok=True)
+    (policies / "vehicles" / f"{name}.yaml").write_text(yaml.safe_dump(document))
+    return name

@@ -41,6 +41,7 @@ def report_drives(session: Session, placed: Placed, runs: "Sequence[RunResult]",
             {
                 "drive_id": manifest.drive_id,
                 "upload": upload,
+                "vehicle": manifest.vehicle_spec,
                 "status": state["status"],
                 "partition": partition,
                 "reason": state["reason"] or (_broken_off(runs, partition, waits=state is waiting) if turned else None),
@@ -63,6 +64,7 @@ def report_drives(session: Session, placed: Placed, runs: "Sequence[RunResult]",
 def _failed_row(failure: Failure) -> dict[str, Any]:
     return {
         "drive_id": None,
+        "vehicle": None,
         "upload": str(failure.place),
         "status": "not ingested",
         "partition": None,
@@ -118,8 +120,11 @@ def _rows_text(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _drive_text(row: dict[str, Any]) -> str:
-    gates = [f"    {name:<44} {outcome}" for name, outcome in sorted(row["gates"].items())]
+    passed = [name for name, outcome in row["gates"].items() if outcome == "pass"]
+    gates = [f"    {name:<44} {outcome}" for name, outcome in sorted(row["gates"].items()) if name not in passed]
+    gates += [f"    {len(passed)} gates pass"] if passed else []
     reason = [f"    {row['reason']}"] if row["reason"] else []
     name = row["drive_id"] or row["upload"]
-    head = f"drive {name}  {row['status']}  {row['partition'] or 'no partition'}"
+    told = (row["vehicle"], row["status"], row["partition"] or "no partition")
+    head = "  ".join([f"drive {name}", *filter(None, told)])
     return "\n".join([head, *reason, *gates, f"    look: {row['look']}"])

@@ -18,7 +18,12 @@ from fleet_assets.commands.placing import (
 from fleet_assets.commands.session import DONE, WRONG_USE, Session, existing_path, fleet_command
 
 
-def _start_ns(text: str | None) -> int | None:
+def utc_start_ns(text: str | None) -> int | None:
+    """Nanoseconds of a start as a person writes it.
+
+    Raises:
+        BadParameter: When it is no time.
+    """
     if text is None:
         return None
     try:
@@ -69,15 +74,16 @@ def ingest(
         "depot": depot,
         "drive_id": drive_id,
         "revision": revision,
-        "given_start_ns": _start_ns(start),
+        "given_start_ns": utc_start_ns(start),
     }
     policies = session.policies if dry_run else session.fleet.policies
     vehicle = find_vehicle(policies, session.known_home.dbc_folder, spec, roots)
     founds, ignored = search(roots, admission_of(vehicle.spec))
     say_ignored(session, ignored)
     if not founds:
-        read = ", ".join(vehicle.spec.formats)
-        click.echo(f"fleet: no recording of {spec} ({read}) in {', '.join(paths)}. See `fleet vehicle list`.", err=True)
+        read, why = ", ".join(vehicle.spec.formats), f": {ignored[0].reason}" if len(ignored) == 1 else ""
+        remedy = "Name the vehicle spec of this recorder; see `fleet vehicle list`."
+        click.echo(f"fleet: no recording of {spec} ({read}) in {', '.join(paths)}{why}. {remedy}", err=True)
         return WRONG_USE
     if drive_id is not None and len(founds) > 1:
         click.echo(

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,10 @@ from fleet_assets.commands.placing import (
     adopt_dbcs,
     find_vehicle,
     place_recordings,
+    refusals,
     say_ignored,
 )
-from fleet_assets.commands.session import WRONG_USE, Session, existing_path, fleet_command, table_text
+from fleet_assets.commands.session import DONE, REFUSED, WRONG_USE, Session, existing_path, fleet_command, table_text
 
 if TYPE_CHECKING:
     from fleet_assets.crank import RunResult
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 @fleet_command
 def demo(session: Session, *, recordings: str) -> int:
     r"""Take every recording of a folder that a vehicle spec fits from landing to silver.
+
+    A drive in quarantine is a result like any other here; exit code 1 means that a run broke off.
 
     \b
     Example:
@@ -49,6 +53,9 @@ def demo(session: Session, *, recordings: str) -> int:
             # Any list of numbers looks like a table: no reason to say of each why it is not of each spec.
             tables.add(found.place, f"{found.format} table that no vehicle spec describes")
             continue
+        if choice.vehicle is not None and (reason := _not_for_the_demo(session, found, choice.vehicle)):
+            session.say(f"left out {found.place.relative_to(root)}: {reason}")
+            continue
         say_choice(session, found, choice, root)
         if choice.vehicle is not None:
             adopt_dbcs(session, choice.vehicle, [found.root])
@@ -62,10 +69,10 @@ def demo(session: Session, *, recordings: str) -> int:
         click.echo(f"fleet: no recording in {recordings} that a vehicle spec fits. See `fleet vehicle list`.", err=True)
         return WRONG_USE
     runs = session.crank().turn()
-    code = report_drives(session, Placed(placed.uploads), runs, turned=True)
+    report_drives(session, Placed(placed.uploads), runs, turned=True)
     session.say("\n" + time_table(runs))
     session.say("\nmake ui  opens this instance with its runs, partitions and checks.")
-    return code
+    return DONE if all(run.error is None for run in runs) else REFUSED
 
 
 def _choice(session: Session, found: "Found") -> "Choice":
@@ -86,6 +93,31 @@ def _choice(session: Session, found: "Found") -> "Choice":
             problems.append(f"cannot try {spec}: {error}")
     choice = choose_vehicle(found, vehicles)
     return replace(choice, problems=(*problems, *choice.problems))
+
+
+def _not_for_the_demo(session: Session, found: "Found", vehicle: "Vehicle") -> str | None:
+    """Why a recording would keep a newcomer waiting, or could only be refused; None for all others."""
+    from fleet_assets.ingestion.recordings.open import open_recording
+    from fleet_assets.ingestion.recordings.protocol import NS_PER_S
+    from fleet_assets.ingestion.sensor_sync_and_format_conversion.start_time import probe_clock
+
+    spec, settings = vehicle.spec, session.fleet.settings
+    if spec.table is not None and spec.table.drive_per_row:
+        return f"a list with a drive per row. `fleet ingest --vehicle {spec.name} --depot D` takes it apart"
+    try:
+        recording = open_recording(found.files, spec.formats, spec.table)
+        try:
+            start_ns = probe_clock(recording, spec, vehicle.dbcs).start_ns
+        finally:
+            recording.close()
+    except refusals():
+        return None  # said when it is placed
+    day = datetime.fromtimestamp(start_ns // NS_PER_S, tz=UTC).date().isoformat()
+    if day >= settings.first_day:
+        return None
+    return (
+        f"it is of {day}, the fleet begins on {settings.first_day}. `fleet depot add D --first-day {day}` changes that"
+    )
 
 
 def say_choice(session: Session, found: "Found", choice: "Choice", root: Path) -> None:

@@ -1,9 +1,9 @@
 """A program for `test_kill.py`: ingests one drive and kills its whole process group at a stated moment.
 
-`main` takes HOME RECORDING COUNTER VEHICLE_SPEC [MOMENT NUMBER] from the command line; it is imported, since what runs
-as the main module cannot be found again by the engine's workers. The hooks live here, never in the product: each one
-sits around one function that makes something durable. Engine workers install the same hooks, and all processes count in
-one file, so that the n-th call is the n-th of the whole group.
+`main` takes HOME RECORDING COUNTER VEHICLE_SPEC START_NS [MOMENT NUMBER] from the command line (START_NS may be
+empty); it is imported, since what runs as the main module cannot be found again by the engine's workers. The hooks
+live here, never in the product: each one sits around one function that makes something durable. Engine workers
+install the same hooks, and all processes count in one file, so that the n-th call is the n-th of the whole group.
 """
 
 import os
@@ -171,7 +171,7 @@ def main() -> None:
 
     from tests.harness import TestFleet
 
-    home, recording, counter, spec, *moment = sys.argv[1:]
+    home, recording, counter, spec, start_ns, *moment = sys.argv[1:]
     plan = Plan(Path(counter), *moment[:1], *(int(number) for number in moment[1:]))
     arm(plan)
     _arm_engine(plan)
@@ -181,7 +181,8 @@ def main() -> None:
         fleet = land_batches(Path(home), Path(recording))
     else:
         fleet = TestFleet(Path(home), durable=True)
-        fleet.upload(Path(recording), spec=spec, drive_id=DRIVE_ID)
+        given_ns = int(start_ns) if start_ns else None
+    fleet.upload(Path(recording), spec=spec, drive_id=DRIVE_ID, given_start_ns=given_ns)
     for run in fleet.turn():
         print(run.source, run.partition, run.success, run.error, flush=True)
     print("done", flush=True)

@@ -275,9 +275,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     ("name", "spec", "wanted"),
     [
         ("nowhere", MDF4_VEHICLE, "Check the path"),
-        ("empty", MDF4_VEHICLE, "no recording in"),
-        ("empty.MF4", MDF4_VEHICLE, "no recording in"),
-        ("text.MF4", MDF4_VEHICLE, "no recording in"),
+        ("empty", MDF4_VEHICLE, "no recording of factory_mdf4"),
+        ("empty.MF4", MDF4_VEHICLE, "no recording of factory_mdf4"),
+        ("text.MF4", MDF4_VEHICLE, "no recording of factory_mdf4"),
         ("cut.MF4", MDF4_VEHICLE, "Upload the file again"),
         ("arrays", CSS_SPEC, "Name the vehicle spec of this recorder"),
         ("mdf4", COMMA_SPEC, "Name the vehicle spec of this recorder"),

@@ -22,9 +22,11 @@ from tests.formats_factory import (
     write_topic_vehicle,
 )
 from tests.harness import TestFleet, utc_ns
+from tests.tracks_factory import OTHER_FORMATS, write_other, write_other_vehicle
 
 SILVER: Final = ("silver.signals", "silver.clips", "silver.radar_tracks")
-QUICK: Final = ("mcap", "blf")
+EVERY: Final = tuple(dict.fromkeys([*CAN_FORMATS, *OTHER_FORMATS]))
+QUICK: Final = ("mcap", "csv")
 
 
 def fleet_in(home: Path, *, durable: bool = False) -> TestFleet:
@@ -32,6 +34,8 @@ def fleet_in(home: Path, *, durable: bool = False) -> TestFleet:
     fleet = TestFleet(home, durable=durable)
     write_can_vehicle(fleet.fleet.settings.policies)
     write_topic_vehicle(fleet.fleet.settings.policies)
+    for format in OTHER_FORMATS:
+        write_other_vehicle(fleet.fleet.settings.policies, format)
     fleet.fleet.forget()
     return fleet
 
@@ -64,6 +68,8 @@ def test_the_same_drive_gives_the_same_silver_tables_in_every_format(
 
 
 def vehicle_of(format: str) -> str:
+    if format in OTHER_FORMATS:
+        return f"factory_{format}"
     return TOPIC_VEHICLE if format in TOPIC_FORMATS else CAN_VEHICLE
 
 
@@ -80,15 +86,29 @@ class Trip:
     def record(self, folder: Path, format: str) -> Path:
         """The recording's folder, written when it is not there yet."""
         path = folder / f"{self.drive_id}-{self.revision}"
-        if not path.exists():
+        if path.exists():
+            return path
+        start_ns = utc_ns(self.start)
+        if format in OTHER_FORMATS:
+            path.mkdir(parents=True)
+            # A film is told from another by its length only.
+            write_other(path, format, start_utc_ns=start_ns, seconds=30.0 * 25 + self.seed, seed=self.seed)
+        else:
             write = write_topic_drive if format in TOPIC_FORMATS else write_can_drive
-            write(path, format, start_utc_ns=utc_ns(self.start), seed=self.seed)
+            write(path, format, start_utc_ns=start_ns, seed=self.seed)
         return path
 
-    def upload(self, fleet: TestFleet, folder: Path, format: str) -> None:
-        """Put the drive into the landing zone."""
-        path = self.record(folder, format)
-        fleet.upload(path, spec=vehicle_of(format), depot=self.depot, drive_id=self.drive_id, revision=self.revision)
+    def upload(self, fleet: TestFleet, folder: Path, format: str, recording: Path | None = None) -> None:
+        """Put the drive, or the recording of another, into the landing zone."""
+        path = self.record(folder, format) if recording is None else recording
+        fleet.upload(
+            path,
+            spec=vehicle_of(format),
+            depot=self.depot,
+            drive_id=self.drive_id,
+            revision=self.revision,
+            given_start_ns=utc_ns(self.start) if format == "mp4" else None,
+        )
 
 
 A: Final = Trip("a", "2024-05-01T08:00:00", "north", 1)
@@ -100,7 +120,7 @@ CORRECTED: Final = replace(A, seed=7, revision=1)
 
 @pytest.mark.parametrize(
     "format",
-    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in dict.fromkeys(CAN_FORMATS)],
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in EVERY],
 )
 def test_order_duplicates_corrections_late_and_withdrawn_drives_leave_no_trace(tmp_path: Path, format: str) -> None:
     recordings = tmp_path / "recordings"
@@ -115,7 +135,7 @@ def test_order_duplicates_corrections_late_and_withdrawn_drives_leave_no_trace(t
     fleet.turn()
     C.upload(fleet, recordings, format)
     CORRECTED.upload(fleet, recordings, format)
-    fleet.upload(recordings / "b-0", spec=vehicle_of(format), drive_id="b_again")
+    replace(B, drive_id="b_again").upload(fleet, recordings, format, recordings / "b-0")
     body = {"drive_id": GONE.drive_id, "revision": 0, "reason": "a test"}
     fleet.fleet.requests.append(Request("withdrawal", body, "person:tester"))
     fleet.turn()
@@ -126,17 +146,18 @@ def test_order_duplicates_corrections_late_and_withdrawn_drives_leave_no_trace(t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", CAN_FORMATS)
+@pytest.mark.parametrize("format", EVERY)
 def test_a_drive_of_any_format_survives_kills_inside_copy_write_and_commit(tmp_path: Path, format: str) -> None:
     recording, spec = A.record(tmp_path / "recordings", format), vehicle_of(format)
     calm = fleet_in(tmp_path / "calm")
-    calm.upload(recording, spec=spec, drive_id=DRIVE_ID)
+    given_ns = utc_ns(A.start) if format == "mp4" else None
+    calm.upload(recording, spec=spec, drive_id=DRIVE_ID, given_start_ns=given_ns)
     calm.turn()
     home = tmp_path / "killed"
     fleet = fleet_in(home, durable=True)
     for moment, number in (("copy.middle", 1), ("write.middle", 4), ("commit.unpointed", 3), ("commit.after", 5)):
-        kill_at(home, recording, tmp_path / moment, moment, number, spec=spec)
-    fleet.upload(recording, spec=spec, drive_id=DRIVE_ID)
+        kill_at(home, recording, tmp_path / moment, moment, number, spec=spec, given_start_ns=given_ns)
+    fleet.upload(recording, spec=spec, drive_id=DRIVE_ID, given_start_ns=given_ns)
     fleet.turn()
     assert fleet.digests() == calm.digests()
     assert reachable_objects(fleet) == reachable_objects(calm)

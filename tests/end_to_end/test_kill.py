@@ -52,10 +52,19 @@ class Undisturbed:
         return 1 + round(share * (self.calls[moment] - 1))
 
 
-def start(home: Path, recording: Path, counter: Path, *moment: str, spec: str = COMMA_SPEC) -> subprocess.Popen[str]:
+def start(
+    home: Path,
+    recording: Path,
+    counter: Path,
+    *moment: str,
+    spec: str = COMMA_SPEC,
+    given_start_ns: int | None = None,
+) -> subprocess.Popen[str]:
     """Start the program as the leader of a process group of its own."""
     counter.mkdir(exist_ok=True)
-    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, str(home), str(recording), str(counter), spec, *moment]
+    places = (str(home), str(recording), str(counter))
+    told = (spec, str(given_start_ns or ""))
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, *places, *told, *moment]
     return subprocess.Popen(command, cwd=ROOT, start_new_session=True, text=True, stdout=subprocess.PIPE)
 
 
@@ -92,9 +101,18 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     return Undisturbed(recording, fleet.digests(), reachable_objects(fleet), seconds, calls)
 
 
-def kill_at(home: Path, recording: Path, counter: Path, moment: str, number: int, *, spec: str = COMMA_SPEC) -> None:
+def kill_at(
+    home: Path,
+    recording: Path,
+    counter: Path,
+    moment: str,
+    number: int,
+    *,
+    spec: str = COMMA_SPEC,
+    given_start_ns: int | None = None,
+) -> None:
     """Run until the program kills its own group at a moment."""
-    process = start(home, recording, counter, moment, str(number), spec=spec)
+    process = start(home, recording, counter, moment, str(number), spec=spec, given_start_ns=given_start_ns)
     output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == -signal.SIGKILL, output
     wait_for_group(process.pid)

@@ -262,7 +262,7 @@ def test_zeros_inside_the_records_are_counted_as_lost(tmp_path: Path, one: Path)
     [
         (b"", "unknown_format"),
         (bytes(5000), "unknown_format"),
-        (b"time;speed\n1;2\n" * 50, "unknown_format"),
+        (b"time;speed\n1;2\n" * 50, "no_table_layout"),
         (b"MDF     4.10    ", "broken_header"),
         (b"MDF     4.10    " + bytes(200), "broken_header"),
     ],

@@ -244,10 +244,10 @@ class Walker:
     def _knows(self, data: Buffer, at: int) -> bool:
         return MESSAGE_HEAD.unpack_from(data, at)[2] in self._rows
 
-    def _use_inner(self, data: Buffer, record: Record) -> int:
+    def _use_inner(self, data: Buffer, record: Record, *, top: bool = False) -> int:
         """Use a record that may stand in chunks; returns where the next one begins."""
         size = record.end - record.at
-        if record.opcode == MESSAGE and not (self._chunked and data is self._content):
+        if record.opcode == MESSAGE and not (top and self._chunked):
             self.damages.add_unknown(MESSAGE_HEAD.unpack_from(data, record.at)[2], size)
         elif not record.proven:
             words = f"the record at byte {record.at} has opcode {record.opcode} and more fields than is known of it"
@@ -270,7 +270,7 @@ class Walker:
         if record.opcode == FOOTER and self._content[record.end : record.end + len(MAGIC)] == MAGIC:
             self.trailing_bytes = end - record.end - len(MAGIC)
             return end
-        return self._use_inner(self._content, record)
+        return self._use_inner(self._content, record, top=True)
 
     def _check_data(self, record: Record) -> None:
         """Check the data's checksum, the only one that messages outside chunks have."""
