@@ -9,7 +9,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from itertools import groupby, islice
+from itertools import compress, islice
 from operator import lt
 from pathlib import Path
 from typing import Any, Final
@@ -74,6 +74,7 @@ class _Held:
         self.last = _FIRST_ROW - 1
         self.step: Step = {topic: ([], []) for topic in topics}
         self._bytes = 0
+        self._largest = 1
 
     def read(self, rows: Iterator[Row]) -> Iterator[Step]:
         """Take rows; yields when there is enough for a step.
@@ -81,7 +82,7 @@ class _Held:
         Raises:
             sqlite3.Error: When a row cannot be read; ``last`` is then the number of the last that could.
         """
-        count, largest = _FIRST_ROWS, 1
+        count = _FIRST_ROWS
         while True:
             taken: list[Row] = []
             failed: sqlite3.Error | None = None
@@ -97,8 +98,7 @@ class _Held:
                 raise failed
             if len(taken) < count:
                 return
-            largest = max(largest, *(len(row[3]) for row in taken if type(row[3]) is bytes), 1)
-            count = max(1, min(2 * count, _MOST_ROWS, _STEP_BYTES // largest))
+            count = max(1, min(2 * count, _MOST_ROWS, _STEP_BYTES // self._largest))
 
     def _take_all(self, rows: Sequence[Row]) -> bool:
         """Take rows that are all as they should be, column by column; False when one is not."""
@@ -114,12 +114,13 @@ class _Held:
         if len(set(topics)) == 1:
             self._add(topics[0], times, payloads)
         else:
-            ordered = sorted(range(len(topics)), key=topics.__getitem__)
-            for topic, places in groupby(ordered, key=topics.__getitem__):
-                own = tuple(places)
-                self._add(topic, map(times.__getitem__, own), map(payloads.__getitem__, own))
+            for topic in set(topics):
+                own = list(map(topic.__eq__, topics))
+                self._add(topic, compress(times, own), compress(payloads, own))
         self.last = numbers[-1]
-        self._bytes += sum(map(len, payloads)) + _ROW_BYTES * len(rows)
+        sizes = list(map(len, payloads))
+        self._bytes += sum(sizes) + _ROW_BYTES * len(rows)
+        self._largest = max(self._largest, *sizes)
         return True
 
     def _add(self, topic: int, times: Iterable[int], payloads: Iterable[bytes]) -> None:
@@ -135,6 +136,7 @@ class _Held:
         if topic in self.step and type(t_ns) is int and type(data) is bytes and 0 <= t_ns < MAX_TIME_NS:
             self._add(topic, (t_ns,), (data,))
             self._bytes += len(data) + _ROW_BYTES
+            self._largest = max(self._largest, len(data))
         else:
             self.wrong[topic if isinstance(topic, int) else -1] += 1
 
