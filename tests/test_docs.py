@@ -131,3 +131,12 @@ def test_every_recording_format_and_every_vehicle_is_told_of() -> None:
     vehicles = [name for name in load_policies().documents if name.startswith("vehicles/")]
     changes = (ROOT / "CHANGELOG.md").read_text()
     assert [name for name in vehicles if f"`{name.removeprefix('vehicles/')}`" not in changes] == []
+
+
+@pytest.mark.parametrize("words", sorted(COMMANDS), ids=" ".join)
+def test_the_help_of_every_command_ends_with_an_example_on_lines_of_its_own(words: tuple[str, ...]) -> None:
+    text = COMMANDS[words].get_help(click.Context(COMMANDS[words], info_name=words[-1]))
+    assert "\\b" not in text
+    lines = text.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("  Example"))
+    assert any(line.strip().startswith(f"fleet {' '.join(words)}") for line in lines[first + 1 :])

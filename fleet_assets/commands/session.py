@@ -188,6 +188,8 @@ def _storage_text(error: Exception, home: Path) -> str:
 
 def fleet_command(function: Callable[..., int | None]) -> Callable[..., None]:
     """A subcommand: adds --json and --home, turns known errors into one line and exit code 2."""
+    # click keeps the lines of a paragraph after the control character; docstrings spell it out.
+    function.__doc__ = (function.__doc__ or "").replace("\\b\n", "\b\n")
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
     @click.option("--home", help="FLEET_HOME; default $FLEET_HOME, else .fleet here.")

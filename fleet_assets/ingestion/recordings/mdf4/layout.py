@@ -4,6 +4,7 @@ Here belongs what ASAM MDF 4.1 says about messages: data groups, channel groups,
 by `blocks.py`, records by `records.py`.
 """
 
+import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -115,6 +116,7 @@ class Layout:
 
     Attributes:
         content: All bytes, memory-mapped.
+        mapping: The mapping behind them.
         start_ns: Start that the header states, ns since 1970; 0 where it states none.
         utc: Whether that is UTC.
         sections: Its data groups.
@@ -122,10 +124,15 @@ class Layout:
     """
 
     content: Bytes
+    mapping: mmap.mmap
     start_ns: int
     utc: bool
     sections: tuple[Section, ...]
     problems: tuple[str, ...]
+
+    def release(self) -> None:
+        """Give the pages that were read back; they are read again where they are used again."""
+        self.mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def _conversion(reader: BlockReader, address: int) -> Conversion | None:
@@ -234,7 +241,9 @@ def read_layout(path: Path, name: str) -> Layout:
     """
     if not path.stat().st_size:
         raise UnreadableRecordingError(name, "empty_file", value="0 bytes", limit="an MDF 4 file", remedy=_UPLOAD_AGAIN)
-    content: Bytes = np.asarray(np.memmap(path, np.uint8, "r"))
+    with path.open("rb") as stream:
+        mapping = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    content: Bytes = np.frombuffer(mapping, np.uint8)
     head = content[:HEADER_AT].tobytes()
     if not is_mdf4(head):
         found = f"first bytes {head[:8]!r}"
@@ -249,4 +258,4 @@ def read_layout(path: Path, name: str) -> Layout:
         raise UnreadableRecordingError(name, "broken_header", value=str(error), remedy=_UPLOAD_AGAIN) from error
     sections = _sections(reader, header.links[0])
     plausible = start_ns if start_ns <= _LATEST_START_NS else 0
-    return Layout(content, plausible, not time_flags & _LOCAL_TIME, sections, tuple(reader.problems))
+    return Layout(content, mapping, plausible, not time_flags & _LOCAL_TIME, sections, tuple(reader.problems))

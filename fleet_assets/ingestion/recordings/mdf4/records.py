@@ -32,6 +32,8 @@ _FLOAT_TYPES: Final = (4, 5)
 _NUMBER_TYPES: Final = (0, 1, 2, 3, 4, 5)
 _FLOAT_BITS: Final = (16, 32, 64)
 _WORD_BITS: Final = 64
+_HELD_BYTES: Final = 32 << 20
+"""Bytes of the file kept mapped while records are read."""
 _LENGTH_BYTES: Final = 4
 _MAX_SPAN_BYTES: Final = 1 << 26
 _MAX_VARIABLE_BYTES: Final = 1 << 20
@@ -72,7 +74,12 @@ class Tally:
 def _sorted_records(layout: Layout, section: Section, tally: Tally) -> Iterator[list[Records]]:
     group = section.groups[0]
     rest = np.empty(0, np.uint8)
+    held = 0
     for piece in stream(layout.content, section.data):
+        held += len(piece)
+        if held > _HELD_BYTES:
+            layout.release()
+            held = 0
         raw = np.concatenate([rest, piece]) if len(rest) else piece
         count = len(raw) // group.record_bytes
         rest = raw[count * group.record_bytes :]
