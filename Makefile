@@ -18,7 +18,7 @@ setup: $(STAMP) ## Make .venv with pinned dependencies
 
 $(STAMP): pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,sim]'
 	touch $(STAMP)
 
 demo: setup ## Take recordings from landing to silver (RECORDINGS=folder)

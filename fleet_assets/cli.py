@@ -9,6 +9,7 @@ from fleet_assets.commands.drives import drives, replay
 from fleet_assets.commands.gates import check, reconcile
 from fleet_assets.commands.identity import digest, lineage, plan
 from fleet_assets.commands.query import requests, sql
+from fleet_assets.commands.simulate import simulate
 from fleet_assets.commands.telemetry import telemetry
 from fleet_assets.commands.vehicles import vehicle
 from fleet_assets.commands.verify import verify
@@ -24,7 +25,7 @@ def main() -> None:
 
 
 COMMANDS = (
-    *(demo, ingest, telemetry, depot, vehicle, drives, replay, withdraw),
+    *(demo, ingest, simulate, telemetry, depot, vehicle, drives, replay, withdraw),
     *(sql, check, plan, digest, verify, reconcile, requests, lineage),
 )
 for command in COMMANDS:

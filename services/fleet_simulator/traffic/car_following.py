@@ -5,12 +5,24 @@ Here belong accelerations along the lane. Lane changes and what happens on reque
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from services.fleet_simulator.world.routes import SPACING_M, Route
+from services.fleet_simulator.world.routes import SPACING_M
+
+
+class Bends(Protocol):
+    """A line with limits and bends, one value per `SPACING_M`."""
+
+    @property
+    def limit_mps(self) -> NDArray[np.float64]:
+        """Speed limit."""
+
+    @property
+    def curvature_1pm(self) -> NDArray[np.float64]:
+        """Curvature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +92,17 @@ def idm_acceleration(
     # Above the wanted speed the original term brakes without bound; beyond twice of it that is no human any more.
     free = 1.0 - np.minimum(ratio, 2.0) ** driver.exponent
     acceleration = driver.acceleration_mps2 * (free - (desired / gap) ** 2)
-    bounded: NDArray[np.float64] = np.clip(acceleration, -hardest_mps2, driver.acceleration_mps2)
+    bounded: NDArray[np.float64] = np.minimum(np.maximum(acceleration, -hardest_mps2), driver.acceleration_mps2)
     return bounded
 
 
-def speed_profile(route: Route, limit_factor: float, lateral_mps2: float, braking_mps2: float) -> NDArray[np.float64]:
+def speed_profile(route: Bends, limit_factor: float, lateral_mps2: float, braking_mps2: float) -> NDArray[np.float64]:
     """Speed that a driver who knows the road takes at each point of a route, float64[n].
 
     Limits and bends ahead are braked for in time: a backward pass with constant braking.
 
     Args:
-        route: The route.
+        route: A route, or another line with limits and bends.
         limit_factor: Share of the limit that this driver keeps to.
         lateral_mps2: Lateral acceleration that is accepted in bends.
         braking_mps2: Braking before slower stretches.

@@ -16,6 +16,11 @@ from services.fleet_simulator.world.road_network import MM_PER_M, Depot, Edge, N
 _STREAM: Final = 101
 """Number of this module's random stream; other modules draw from others."""
 _CURVE_POINTS: Final = 9
+_RAMP_POINTS: Final = 24
+_RAMP_HANDLE: Final = 0.45
+_LOOP_POINTS: Final = 33
+_LOOP_RADIUS_M: Final = 45.0
+_LOOP_DISTANCE_M: Final = 150.0
 _NAMES: Final = (
     "Oak",
     "Mill",
@@ -148,7 +153,22 @@ def _motorway(build: _Builder, grid: Mapping[tuple[int, int], int]) -> None:
     east = _carriageway(build, tops, easts, north, length, eastbound=True)
     west = _carriageway(build, tops, easts, north, length, eastbound=False)
     for start, end, side in ((east[1], west[0], "East"), (west[1], east[0], "West")):
-        build.edge(start, end, "motorway_link", f"{side} Turn", bend_m=-60.0, one_way=True)
+        points = _loop(build.place(start), build.place(end))
+        build.polyline(start, end, "motorway_link", f"{side} Turn", points, one_way=True)
+
+
+def _loop(start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A teardrop in which traffic turns left from one carriageway into the other."""
+    half = (end - start) / 2.0
+    apart = float(np.hypot(*half))
+    left, ahead = half / apart, np.array([half[1], -half[0]]) / apart
+    # Tangents from both ends touch a circle around a point ahead of the middle.
+    middle = start + half + _LOOP_DISTANCE_M * ahead
+    lean = np.arcsin(_LOOP_RADIUS_M / np.hypot(_LOOP_DISTANCE_M, apart)) - np.arctan2(apart, _LOOP_DISTANCE_M)
+    angles = np.linspace(-np.pi / 2.0 - lean, np.pi / 2.0 + lean, _LOOP_POINTS)[:, None]
+    circle = middle + _LOOP_RADIUS_M * (np.cos(angles) * ahead + np.sin(angles) * left)
+    points: NDArray[np.float64] = np.vstack([start[None], circle, end[None]])
+    return points
 
 
 def _carriageway(
@@ -162,6 +182,10 @@ def _carriageway(
     def bow(east: float) -> float:
         share = (east - ends[0]) / (ends[1] - ends[0])
         return float(offset + motorway["bend_m"] * np.sin(2.0 * np.pi * share))
+
+    def heading(east: float) -> NDArray[np.float64]:
+        unit = np.array([1.0, bow(east + 0.5) - bow(east - 0.5)])
+        return np.asarray(unit / np.hypot(*unit))
 
     stops = [(ends[0], None), *((east + way * ramp, index) for index, east in enumerate(easts) for way in (-1.0, 1.0))]
     ordered = sorted([*stops, (ends[1], None)], key=lambda stop: sign * stop[0])
@@ -178,11 +202,25 @@ def _carriageway(
             build.polyline(previous[0], node, "motorway", name, points, one_way=True)
         if index is not None and index not in seen:
             seen.add(index)
-            build.edge(node, tops[index], "motorway_link", f"Exit {index + 1}", bend_m=sign * 20.0, one_way=True)
+            _ramp(build, (node, tops[index]), sign * heading(east), f"Exit {index + 1}")
         elif index is not None:
-            build.edge(tops[index], node, "motorway_link", f"Entry {index + 1}", bend_m=sign * 20.0, one_way=True)
+            _ramp(build, (tops[index], node), sign * heading(east), f"Entry {index + 1}")
         previous = (node, east)
     return nodes[0], nodes[-1]
+
+
+def _ramp(build: _Builder, ends: tuple[int, int], along: NDArray[np.float64], name: str) -> None:
+    """A slip road: it leaves or joins the motorway along it and meets the town's street square to it."""
+    start, end = build.place(ends[0]), build.place(ends[1])
+    exits = start[1] > end[1]
+    reach = _RAMP_HANDLE * float(np.hypot(*(end - start)))
+    north = np.array([0.0, reach])
+    first = start + reach * along if exits else start + north
+    second = end + north if exits else end - reach * along
+    share = np.linspace(0.0, 1.0, _RAMP_POINTS)[:, None]
+    inverse = 1.0 - share
+    points = inverse**3 * start + 3 * inverse**2 * share * first + 3 * inverse * share**2 * second + share**3 * end
+    build.polyline(*ends, "motorway_link", name, points, one_way=True)
 
 
 def _work_zones(build: _Builder) -> None:
@@ -194,7 +232,7 @@ def _work_zones(build: _Builder) -> None:
         edge = build.edges[edge_id]
         length = float(np.round(build.rng.uniform(low, high), 1))
         first = float(np.round(build.rng.uniform(high / 4.0, edge.length_m - length - high / 4.0), 1))
-        zone = WorkZone(first, first + length, min(zones["speed_limit_kmh"], edge.speed_limit_kmh))
+        zone = WorkZone(first, round(first + length, 1), min(zones["speed_limit_kmh"], edge.speed_limit_kmh))
         build.edges[edge_id] = replace(edge, work_zone=zone)
 
 

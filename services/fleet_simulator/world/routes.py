@@ -17,10 +17,23 @@ SPACING_M: Final = 0.5
 """Distance between the points of a route's line."""
 KMH_PER_MPS: Final = 3.6
 _STREAM: Final = 102
-_TURN_RADIUS_M: Final = 11.0
-"""How far from a junction's middle a turn begins; about the corner radius of RASt 06 plus half a lane."""
-_STRAIGHT_RAD: Final = 0.09
+_TURN_RADIUS_M: Final = {"right": 9.0, "left": 12.0}
+"""Radius that a car's middle follows at a corner: kerb radius of RASt 06 plus half a lane; wider across the road."""
+_CURVE_RADIUS_M: Final = 80.0
+"""Radius where the road merely bends at a node."""
+_TURN_M: Final = (4.0, 40.0)
+"""Least and greatest distance from the corner of the two lines to where a turn begins."""
+_LANE_SHIFT_CURVATURE_1PM: Final = 0.012
+"""Sharpest curvature where a lane goes on beside itself: 2 m/s2 at 47 km/h."""
+_STRAIGHT_RAD: Final = 0.02
+_CORNER_RAD: Final = 0.35
+_TURN_BACK_RAD: Final = 2.4
+_MOST_MISSES: Final = 20
+_TURN_BACK_S: Final = 300.0
 _TURN_POINTS: Final = 24
+_STOP_LINE_M: Final = {"crossing": 4.0}
+"""Distance of the stop line before its node by control; at junctions it keeps the crossing road and its kerbs clear."""
+_JUNCTION_LINE_M: Final = 10.0
 
 Step = tuple[int, bool]
 """An edge and whether it is driven from its start to its end."""
@@ -35,14 +48,18 @@ class Stop:
     """A place where the line meets a light, a stop sign or a crossing.
 
     Attributes:
-        s_m: Distance along the route.
+        s_m: Distance of the stop line along the route.
+        past_m: Distance along the route at which the junction or crossing is left behind.
         node_id: The node that stands there.
         control: Its control.
+        edge_id: Edge that the route comes along.
     """
 
     s_m: float
+    past_m: float
     node_id: int
     control: str
+    edge_id: int
 
 
 @dataclass(frozen=True)
@@ -85,6 +102,12 @@ def _far_end(edge: Edge, forward: bool) -> int:
     return edge.end if forward else edge.start
 
 
+def _turns_back(network: RoadNetwork, last: Step, step: Step) -> bool:
+    """Whether a step leads almost where the one before it came from, e.g. from a slip road into the one beside it."""
+    before, after = (network.edges[one[0]].points_m[:: 1 if one[1] else -1] for one in (last, step))
+    return abs(_angle(_direction(before, last=True), _direction(after, last=False))) > _TURN_BACK_RAD
+
+
 def shortest_steps(network: RoadNetwork, start: int, goal: int, came_by: Step | None = None) -> tuple[Step, ...]:
     """Quickest way at the speed limits (Dijkstra over edges, so that nobody turns around on the spot).
 
@@ -111,6 +134,8 @@ def shortest_steps(network: RoadNetwork, start: int, goal: int, came_by: Step | 
             if last is not None and step[0] == last[0]:
                 continue
             seconds = edge.length_m / (edge.speed_limit_kmh / KMH_PER_MPS)
+            if last is not None and _turns_back(network, last, step):
+                seconds += _TURN_BACK_S
             heapq.heappush(queue, (cost + seconds, _far_end(edge, step[1]), step, (*steps, step)))
     raise NoRouteError(f"node {goal} cannot be reached from node {start}. Check one-way edges of the network")
 
@@ -123,16 +148,25 @@ def plan_steps(network: RoadNetwork, start: int, seed: int, min_length_m: float)
         start: Node to begin at, e.g. a depot's gate.
         seed: Draws the places.
         min_length_m: Length wanted.
+
+    Raises:
+        NoRouteError: When place after place cannot be reached.
     """
     rng = np.random.default_rng([seed, _STREAM])
     places = sorted(node.node_id for node in network.nodes.values() if len(network.leaving(node.node_id)) > 1)
     steps: tuple[Step, ...] = ()
-    at, length = start, 0.0
+    at, length, misses = start, 0.0, 0
     while length < min_length_m:
         goal = int(places[int(rng.integers(len(places)))])
         if goal == at:
             continue
-        leg = shortest_steps(network, at, goal, steps[-1] if steps else None)
+        try:
+            leg = shortest_steps(network, at, goal, steps[-1] if steps else None)
+        except NoRouteError:
+            misses += 1
+            if misses > _MOST_MISSES:
+                raise
+            continue
         steps, at = steps + leg, goal
         length += sum(network.edges[edge_id].length_m for edge_id, _ in leg)
     return steps
@@ -167,13 +201,15 @@ def lane_line(edge: Edge, forward: bool, lane: int) -> tuple[NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A stretch of the line before it is resampled: points, where they are on which edge, and what ends it."""
+    """A stretch of the line before it is resampled: points, their place on which edge, what ends it, what was cut."""
 
     points: NDArray[np.float64]
     edge: Edge
     along_m: NDArray[np.float64]
     lane: int
     stop: tuple[int, str] | None = None
+    head_m: float = 0.0
+    tail_m: float = 0.0
 
 
 def _cut(
@@ -196,8 +232,12 @@ def _direction(points: NDArray[np.float64], last: bool) -> NDArray[np.float64]:
 def _turn(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:
     """A smooth line from the end of one piece to the begin of the next (cubic Bézier along both directions)."""
     start, end = before[-1], after[0]
-    reach = 0.55 * np.hypot(*(end - start))
-    controls = (start + reach * _direction(before, last=True), end - reach * _direction(after, last=False))
+    leave, arrive = _direction(before, last=True), _direction(after, last=False)
+    angle = abs(_angle(leave, arrive))
+    # Handles of the cubic that comes nearest to a circular arc; for a mere shift, of one that begins and ends straight.
+    share_of_chord = (4.0 / 3.0) * np.tan(angle / 4.0) / (2.0 * np.sin(angle / 2.0)) if angle > _CORNER_RAD else 0.42
+    reach = share_of_chord * np.hypot(*(end - start))
+    controls = (start + reach * leave, end - reach * arrive)
     share = np.linspace(0.0, 1.0, _TURN_POINTS)[:, None]
     inverse = 1.0 - share
     line: NDArray[np.float64] = (
@@ -209,31 +249,60 @@ def _turn(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np
     return line
 
 
+def _angle(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
+    return float(np.arctan2(one[0] * two[1] - one[1] * two[0], one @ two))
+
+
+def _trims(before: NDArray[np.float64], after: NDArray[np.float64]) -> tuple[float, float]:
+    """Metres to leave out at the end of a line and at the begin of the next, so that a turn fits between."""
+    leave, arrive = _direction(before, last=True), _direction(after, last=False)
+    angle, gap = _angle(leave, arrive), after[0] - before[-1]
+    if abs(angle) < _CORNER_RAD:
+        shift = abs(float(leave[0] * gap[1] - leave[1] * gap[0]))
+        room = np.sqrt(6.0 * shift / _LANE_SHIFT_CURVATURE_1PM) / 2.0
+        trim = max(0.5, float(room) if shift > 0.1 else 0.0)  # noqa: PLR2004 - below a decimetre nobody steers
+        if abs(angle) > _STRAIGHT_RAD:
+            trim = max(trim, min(_TURN_M[1], _CURVE_RADIUS_M * abs(np.tan(angle / 2.0))))
+        return trim, trim
+    # Where the two lines, made longer, meet: before[-1] + a leave = after[0] - b arrive.
+    determinant = leave[0] * arrive[1] - leave[1] * arrive[0]
+    a = (gap[0] * arrive[1] - gap[1] * arrive[0]) / determinant
+    b = (leave[0] * gap[1] - leave[1] * gap[0]) / determinant
+    tangent = np.tan(min(abs(angle), 2.6) / 2.0)
+    length = float(np.clip(_TURN_RADIUS_M["left" if angle > 0.0 else "right"] * tangent, *_TURN_M))
+    return max(0.5, length - float(a)), max(0.5, length - float(b))
+
+
 def _pieces(network: RoadNetwork, steps: Sequence[Step]) -> Iterator[_Piece]:
     lines = []
     for edge_id, forward in steps:
         edge = network.edges[edge_id]
         lines.append((edge, forward, usual_lane(edge), *lane_line(edge, forward, usual_lane(edge))))
-    trims = [_TURN_RADIUS_M if _bends(one[3], two[3]) else 0.5 for one, two in zip(lines, lines[1:], strict=False)]
+    trims = [_trims(one[3], two[3]) for one, two in zip(lines, lines[1:], strict=False)]
     previous: _Piece | None = None
     for index, (edge, forward, lane, points, along) in enumerate(lines):
-        head = trims[index - 1] if index else 0.0
-        tail = trims[index] if index < len(trims) else 0.0
+        head = trims[index - 1][1] if index else 0.0
+        tail = trims[index][0] if index < len(trims) else 0.0
         kept, where = _cut(points, along, head, tail)
         node = network.nodes[_far_end(edge, forward)]
         stop = (node.node_id, node.control) if node.control != "none" else None
         if previous is not None:
             bend = _turn(previous.points, kept)
             yield _Piece(bend, edge, np.full(len(bend), where[0]), lane)
-        previous = _Piece(kept, edge, where, lane, stop)
+        previous = _Piece(kept, edge, where, lane, stop, head, tail)
         yield previous
 
 
-def _bends(before: NDArray[np.float64], after: NDArray[np.float64]) -> bool:
-    one, two = _direction(before, last=True), _direction(after, last=False)
-    gap = float(np.hypot(*(after[0] - before[-1])))
-    angle = abs(float(np.arctan2(one[0] * two[1] - one[1] * two[0], one @ two)))
-    return angle > _STRAIGHT_RAD or gap > 1.0
+def _stops(pieces: Sequence[_Piece], ends: NDArray[np.float64]) -> tuple[Stop, ...]:
+    """Stop lines; pieces alternate between edges and the turns that join them."""
+    found = []
+    for index, piece in enumerate(pieces[:-2]):
+        if piece.stop is not None:
+            reach = _STOP_LINE_M.get(piece.stop[1], _JUNCTION_LINE_M)
+            line = float(ends[index]) - max(0.0, reach - piece.tail_m)
+            past = float(ends[index + 1]) + max(0.0, reach - pieces[index + 2].head_m)
+            found.append(Stop(line, past, *piece.stop, piece.edge.edge_id))
+    return tuple(found)
 
 
 def _limits(edge: Edge, along_m: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -264,7 +333,6 @@ def make_route(network: RoadNetwork, steps: Sequence[Step]) -> Route:
         east[own], north[own] = (np.interp(within, arc, piece.points[:, axis]) for axis in range(2))
         offset_m[own] = np.interp(within, arc, piece.along_m)
     edge_id = np.array([piece.edge.edge_id for piece in pieces])[place]
-    stops = [Stop(float(end), *piece.stop) for end, piece in zip(ends, pieces, strict=True) if piece.stop]
     yaw = np.unwrap(np.arctan2(np.gradient(north, s), np.gradient(east, s)))
     yaw = _smooth(yaw)
     limit = np.empty(len(s))
@@ -281,7 +349,7 @@ def make_route(network: RoadNetwork, steps: Sequence[Step]) -> Route:
         edge_id=edge_id,
         edge_offset_m=offset_m,
         lane=np.array([piece.lane for piece in pieces])[place],
-        stops=tuple(stop for stop in stops if stop.s_m < s[-1]),
+        stops=_stops(pieces, ends),
         steps=tuple(steps),
     )
 

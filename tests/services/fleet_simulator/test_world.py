@@ -94,3 +94,30 @@ def test_the_quickest_way_is_no_slower_than_any_other_that_a_full_search_finds()
                 end = edge.end if forward else edge.start
                 cost[end] = min(cost[end], cost[node] + edge.length_m / (edge.speed_limit_kmh / 3.6))
     assert seconds(shortest_steps(network, start, goal)) == pytest.approx(cost[goal])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_bend_is_tighter_than_a_car_can_drive_and_none_begins_all_at_once(seed: int) -> None:
+    network = generate_network(seed, POLICY)
+    for depot in network.depots:
+        route = make_route(network, plan_steps(network, depot.node_id, seed, 6000.0))
+        # A car's rear axle turns within 5 m; people take corners at 7 m and more.
+        assert np.abs(route.curvature_1pm).max() < 1.0 / 7.0
+        assert np.abs(np.diff(route.curvature_1pm)).max() / SPACING_M < 0.08
+        # The line goes where its direction points.
+        ahead = np.unwrap(np.arctan2(np.diff(route.north_m), np.diff(route.east_m)))
+        assert np.abs(ahead - (route.yaw_rad[:-1] + route.yaw_rad[1:]) / 2.0).max() < 0.12
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_stop_lines_lie_before_their_junction_and_one_after_the_other(seed: int) -> None:
+    network = generate_network(seed, POLICY)
+    route = make_route(network, plan_steps(network, network.depots[0].node_id, seed, 6000.0))
+    for stop, following in zip(route.stops, route.stops[1:], strict=False):
+        assert stop.s_m < stop.past_m < following.s_m
+    for stop in route.stops:
+        node, row = network.nodes[stop.node_id], int(stop.s_m / SPACING_M)
+        away = np.array([node.east_mm / 1e3 - route.east_m[row], node.north_mm / 1e3 - route.north_m[row]])
+        ahead = float(away @ [np.cos(route.yaw_rad[row]), np.sin(route.yaw_rad[row])])
+        assert (3.0 if stop.control == "crossing" else 9.0) < ahead < 32.0
+        assert route.edge_id[row] == stop.edge_id
