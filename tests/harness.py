@@ -25,7 +25,7 @@ from resources.platform import Fleet
 from resources.sql import query
 from tests.recordings_factory import write_comma2k19_drive
 
-REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+REAL_DATA = (Path(__file__).resolve().parents[2] / "shared" / "data").resolve()
 COMMA_SPEC = "comma2k19_rav4"
 CSS_SPEC = "css_canedge"
 
