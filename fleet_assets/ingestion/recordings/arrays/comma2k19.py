@@ -5,7 +5,6 @@ path from the log's top folder on; several one-minute segments of one route are 
 are read by `npy.py`.
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -15,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleet_assets.ingestion.recordings.arrays.npy import MAGIC, NpyFile, map_npy
+from fleet_assets.ingestion.recordings.pass_account import PassAccount
 from fleet_assets.ingestion.recordings.protocol import (
     NS_PER_S,
     Batch,
     Channel,
-    ChannelSummary,
     Files,
     Loss,
     Summary,
@@ -167,8 +166,7 @@ class Comma2k19Recording:
         self._extent = (min(low for low, _ in extents), max(high for _, high in extents))
         for parts in (some for some in self._parts.values() if len(some) > 1):
             parts.sort(key=lambda part: (_extent(part) or (0, 0), part.time_path))
-        self._counts: Counter[str] = Counter()
-        self._spans: dict[str, tuple[int, int]] = {}
+        self._account = PassAccount()
         self._pass_losses: dict[str, Loss] = {}
 
     def _open_folder(self, channel: str, folder: PurePosixPath, names: Mapping[str, str]) -> None:
@@ -217,16 +215,10 @@ class Comma2k19Recording:
 
     def batches(self, wanted: Collection[str] | None = None) -> Iterator[Batch]:
         """Yield messages window by window in time order; see the protocol."""
-        self._counts.clear()
-        self._spans.clear()
+        self._account.reset()
         self._pass_losses.clear()
         chosen = [name for name in sorted(self._parts) if wanted is None or name in wanted]
-        for batch in weave([cut(self._chunks(name), self._extent[0]) for name in chosen]):
-            low, high = int(batch.t_ns.min()), int(batch.t_ns.max())
-            first, last = self._spans.get(batch.channel, (low, high))
-            self._spans[batch.channel] = (min(first, low), max(last, high))
-            self._counts[batch.channel] += len(batch)
-            yield batch
+        yield from self._account.watched(weave([cut(self._chunks(name), self._extent[0]) for name in chosen]))
 
     def _chunks(self, channel: str) -> Iterator[list[Chunk]]:
         for part in self._parts[channel]:
@@ -253,9 +245,7 @@ class Comma2k19Recording:
 
     def summary(self) -> Summary:
         """Counts and losses of the pass made by ``batches``."""
-        channels = {
-            name: ChannelSummary(self._counts[name], *self._spans.get(name, (None, None))) for name in self._parts
-        }
+        channels = self._account.summaries(self._parts)
         return Summary(channels, (*self._losses, *self._pass_losses.values()))
 
     def close(self) -> None:

@@ -28,11 +28,11 @@ from fleet_assets.ingestion.recordings.mcap.order import Held, spans
 from fleet_assets.ingestion.recordings.mcap.records import MAGIC, ChunkHead, Record
 from fleet_assets.ingestion.recordings.mcap.walk import Indexes, Row, Walker
 from fleet_assets.ingestion.recordings.messages.decoders import MessageDecoder, message_decoder
+from fleet_assets.ingestion.recordings.pass_account import PassAccount
 from fleet_assets.ingestion.recordings.protocol import (
     NS_PER_S,
     Batch,
     Channel,
-    ChannelSummary,
     Files,
     Loss,
     Summary,
@@ -95,8 +95,7 @@ class McapRecording:
         utc = start_ns >= UTC_FROM_NS and end_ns < UTC_UNTIL_NS
         self.container_start_ns = start_ns if utc else None
         self.clock = "utc" if utc else "monotonic"
-        self._counts: Counter[str] = Counter()
-        self._spans: dict[str, tuple[int, int]] = {}
+        self._account = PassAccount()
         self._pass_losses: list[Loss] = []
 
     def _open(self, name: str, path: Path) -> _File | None:
@@ -142,8 +141,7 @@ class McapRecording:
 
     def batches(self, wanted: Collection[str] | None = None) -> Iterator[Batch]:
         """Yield messages window by window in time order; see the protocol."""
-        self._counts.clear()
-        self._spans.clear()
+        self._account.reset()
         self._pass_losses.clear()
         origin = self.extent_ns()[0]
         names = {file.name: names for file, names in zip(self._files, self._names, strict=True)}
@@ -151,12 +149,7 @@ class McapRecording:
             cut(chain.from_iterable(self._chunks(file, names[file.name], wanted) for file in lane), origin)
             for lane in lanes(self._files)
         ]
-        for batch in weave(sources):
-            low, high = int(batch.t_ns.min()), int(batch.t_ns.max())
-            first, last = self._spans.get(batch.channel, (low, high))
-            self._spans[batch.channel] = (min(first, low), max(last, high))
-            self._counts[batch.channel] += len(batch)
-            yield batch
+        yield from self._account.watched(weave(sources))
 
     def _chunks(self, file: _File, names: Mapping[int, str], wanted: Collection[str] | None) -> Iterator[list[Chunk]]:
         chosen = {number: name for number, name in names.items() if wanted is None or name in wanted}
@@ -179,10 +172,7 @@ class McapRecording:
 
     def summary(self) -> Summary:
         """Counts and losses of the pass made by ``batches``."""
-        channels = {
-            name: ChannelSummary(self._counts[name], *self._spans.get(name, (None, None)))
-            for name in sorted({name for names in self._names for name in names.values()})
-        }
+        channels = self._account.summaries(sorted({name for names in self._names for name in names.values()}))
         return Summary(channels, (*self._losses, *self._pass_losses))
 
     def close(self) -> None:

@@ -22,10 +22,10 @@ from fleet_assets.ingestion.recordings.mdf4.streams import (
     message_streams,
     survey,
 )
+from fleet_assets.ingestion.recordings.pass_account import PassAccount
 from fleet_assets.ingestion.recordings.protocol import (
     Batch,
     Channel,
-    ChannelSummary,
     Files,
     Loss,
     Summary,
@@ -74,8 +74,7 @@ class Mdf4Recording:
         utc = all(file.layout.utc and file.layout.start_ns for file in self._files)
         self.container_start_ns = min(file.layout.start_ns for file in self._files) if utc else None
         self.clock = "utc" if utc else "monotonic"
-        self._counts: Counter[str] = Counter()
-        self._spans: dict[str, tuple[int, int]] = {}
+        self._account = PassAccount()
         self._pass_losses: list[Loss] = []
 
     def _open(self, name: str, path: Path) -> _File | None:
@@ -125,8 +124,7 @@ class Mdf4Recording:
 
     def batches(self, wanted: Collection[str] | None = None) -> Iterator[Batch]:
         """Yield messages window by window in time order; see the protocol."""
-        self._counts.clear()
-        self._spans.clear()
+        self._account.reset()
         self._pass_losses.clear()
         origin = self.extent_ns()[0]
         sources = []
@@ -134,12 +132,7 @@ class Mdf4Recording:
             for number in range(max(len(file.layout.sections) for file in lane)):
                 parts = [self._chunks(file, number, wanted) for file in lane if number < len(file.layout.sections)]
                 sources.append(cut(chain.from_iterable(parts), origin))
-        for batch in weave(sources):
-            low, high = int(batch.t_ns.min()), int(batch.t_ns.max())
-            first, last = self._spans.get(batch.channel, (low, high))
-            self._spans[batch.channel] = (min(first, low), max(last, high))
-            self._counts[batch.channel] += len(batch)
-            yield batch
+        yield from self._account.watched(weave(sources))
 
     def _chunks(self, file: _File, number: int, wanted: Collection[str] | None) -> Iterator[list[Chunk]]:
         section, streams = file.layout.sections[number], file.streams[number]
@@ -157,10 +150,7 @@ class Mdf4Recording:
 
     def summary(self) -> Summary:
         """Counts and losses of the pass made by ``batches``."""
-        channels = {
-            channel.name: ChannelSummary(self._counts[channel.name], *self._spans.get(channel.name, (None, None)))
-            for channel in self.channels()
-        }
+        channels = self._account.summaries(channel.name for channel in self.channels())
         return Summary(channels, (*self._losses, *self._pass_losses))
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from fleet_assets.ingestion.recordings.messages.decoders import MessageDecoder, message_decoder
+from fleet_assets.ingestion.recordings.pass_account import PassAccount
 from fleet_assets.ingestion.recordings.protocol import NS_PER_S, Batch, Channel, ChannelSummary, Loss
 from fleet_assets.ingestion.recordings.windows import Chunk
 
@@ -72,16 +73,14 @@ class TopicChannels:
         names: Channel of each connection.
         decoders: Decoder of each channel.
         types: Message type of each channel.
-        counts: Messages given out by channel.
-        spans: First and last time stamp of these.
+        account: What was given out by channel.
         unusable: Messages that could not be decoded, by file and channel.
     """
 
     names: Mapping[Source, str]
     decoders: Mapping[str, MessageDecoder]
     types: Mapping[str, str]
-    counts: Counter[str] = field(default_factory=Counter)
-    spans: dict[str, tuple[int, int]] = field(default_factory=dict)
+    account: PassAccount = field(default_factory=PassAccount)
     unusable: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def channels(self, messages: Mapping[Source, int | None]) -> tuple[Channel, ...]:
@@ -95,8 +94,7 @@ class TopicChannels:
 
     def reset(self) -> None:
         """Begin a new pass."""
-        self.counts.clear()
-        self.spans.clear()
+        self.account.reset()
         self.unusable.clear()
 
     def chunk(self, path: str, source: Source, times: Sequence[int], payloads: Sequence[bytes]) -> Chunk:
@@ -118,16 +116,11 @@ class TopicChannels:
 
     def watched(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Count what goes out."""
-        for batch in batches:
-            low, high = int(batch.t_ns.min()), int(batch.t_ns.max())
-            first, last = self.spans.get(batch.channel, (low, high))
-            self.spans[batch.channel] = (min(first, low), max(last, high))
-            self.counts[batch.channel] += len(batch)
-            yield batch
+        return self.account.watched(batches)
 
     def summaries(self) -> dict[str, ChannelSummary]:
         """Counts and spans of the pass so far."""
-        return {name: ChannelSummary(self.counts[name], *self.spans.get(name, (None, None))) for name in self.decoders}
+        return self.account.summaries(self.decoders)
 
     def losses(self) -> list[Loss]:
         """Messages whose content could not be decoded."""

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
+from fleet_assets.ingestion.recordings.pass_account import PassAccount
 from fleet_assets.ingestion.recordings.protocol import (
     NS_PER_S,
     Batch,
     Channel,
-    ChannelSummary,
     Files,
     Loss,
     Summary,
@@ -119,8 +119,7 @@ class VideoRecording:
     def __init__(self, files: Files) -> None:
         self._losses: list[Loss] = []
         self._pass_losses: list[Loss] = []
-        self._counts: Counter[str] = Counter()
-        self._spans: dict[str, tuple[int, int]] = {}
+        self._account = PassAccount()
         self._files = _placed(self._open(files))
         for placed in self._files:
             self._losses += placed.file.losses
@@ -170,25 +169,19 @@ class VideoRecording:
 
     def batches(self, wanted: Collection[str] | None = None) -> Iterator[Batch]:
         """Yield messages window by window in time order; see the protocol."""
-        self._counts.clear()
-        self._spans.clear()
+        self._account.reset()
         self._pass_losses.clear()
         origin = self.extent_ns()[0]
         steps = []
         for placed in self._files:
             names = wanted_names(placed.names, placed.names, wanted)
             steps += list(placed.file.sources(names, placed.begin_ns, self._pass_losses))
-        for batch in weave([cut(source, origin) for source in steps]):
-            low, high = int(batch.t_ns.min()), int(batch.t_ns.max())
-            first, last = self._spans.get(batch.channel, (low, high))
-            self._spans[batch.channel] = (min(first, low), max(last, high))
-            self._counts[batch.channel] += len(batch)
-            yield batch
+        yield from self._account.watched(weave([cut(source, origin) for source in steps]))
 
     def summary(self) -> Summary:
         """Counts and losses of the pass made by ``batches``."""
         names = sorted({name for placed in self._files for name in placed.names.values()})
-        channels = {name: ChannelSummary(self._counts[name], *self._spans.get(name, (None, None))) for name in names}
+        channels = self._account.summaries(names)
         return Summary(channels, (*self._losses, *self._pass_losses))
 
     def close(self) -> None:
