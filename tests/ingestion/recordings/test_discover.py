@@ -17,7 +17,7 @@ from fleet_assets.ingestion.recordings.discovery.copies import copies, same_cont
 from fleet_assets.ingestion.recordings.discovery.discover import Admission, Found, discover, without_copies
 from fleet_assets.ingestion.recordings.discovery.splits import family
 from fleet_assets.ingestion.recordings.discovery.walk import Ignored, Tally, walk
-from fleet_assets.ingestion.recordings.open import FORMATS, open_recording
+from fleet_assets.ingestion.recordings.open import open_recording
 from fleet_assets.ingestion.recordings.protocol import UnreadableRecordingError
 from tests.formats_factory import write_can_drive, write_topic_drive
 from tests.harness import utc_ns
@@ -41,10 +41,6 @@ def names(founds: list[Found]) -> list[list[str]]:
 
 def reasons(ignored: list[Ignored]) -> dict[str, int]:
     return {item.reason: item.files for item in ignored}
-
-
-needs_candump = pytest.mark.skipif("candump" not in FORMATS, reason="no candump reader")
-needs_ros2 = pytest.mark.skipif("ros2" not in FORMATS, reason="no ROS 2 reader")
 
 
 @pytest.fixture
@@ -146,7 +142,6 @@ def test_recordings_of_formats_that_the_spec_does_not_read_are_ignored_with_that
     assert reasons(ignored) == {"mdf4 recording; my_car is for comma2k19": 3}
 
 
-@pytest.mark.skipif("csv" not in FORMATS, reason="no CSV reader")
 def test_a_text_table_counts_only_for_a_spec_that_says_what_its_columns_mean(mdf4: Path) -> None:
     (mdf4 / "prices.csv").write_text("item,price\n" + "bread,2\n" * 50)
     founds, ignored = discover(mdf4, Admission("my_car", ("mdf4", "csv"), tables=False))
@@ -167,7 +162,6 @@ def test_files_with_one_container_start_are_one_drive_and_the_next_drive_is_anot
     assert ignored == []
 
 
-@needs_candump
 def test_logs_that_continue_each_other_are_one_drive_whatever_the_order_of_names(tmp_path: Path) -> None:
     for number, first_s in ((2, 1000.0), (10, 1020.5), (1, 1041.0)):
         can_log(tmp_path / f"run_{number}.log", first_s)
@@ -175,7 +169,6 @@ def test_logs_that_continue_each_other_are_one_drive_whatever_the_order_of_names
     assert sorted(found.files) == ["run_1.log", "run_10.log", "run_2.log"]
 
 
-@needs_candump
 def test_a_pause_or_another_name_begins_a_new_drive(tmp_path: Path) -> None:
     can_log(tmp_path / "run_0.log", 1000.0)
     can_log(tmp_path / "run_1.log", 1080.0)
@@ -184,7 +177,6 @@ def test_a_pause_or_another_name_begins_a_new_drive(tmp_path: Path) -> None:
     assert names(founds) == [["other_1.log"], ["run_0.log"], ["run_1.log"]]
 
 
-@needs_candump
 def test_two_recorders_side_by_side_are_two_drives(tmp_path: Path) -> None:
     for car in (1, 2):
         can_log(tmp_path / f"car_{car}.log", 1000.0 + car)
@@ -192,7 +184,6 @@ def test_two_recorders_side_by_side_are_two_drives(tmp_path: Path) -> None:
     assert names(founds) == [["car_1.log"], ["car_2.log"]]
 
 
-@needs_candump
 def test_a_part_that_cannot_be_read_is_a_recording_of_its_own_and_breaks_no_other(tmp_path: Path) -> None:
     can_log(tmp_path / "run_0.log", 1000.0)
     can_log(tmp_path / "run_1.log", 1020.0)
@@ -253,7 +244,6 @@ def test_other_names_are_not(one: str, other: str) -> None:
 # -- ROS 2 bags ----------------------------------------------------------------------------------------------------
 
 
-@needs_ros2
 def test_a_bag_is_what_its_metadata_lists_and_what_is_missing_is_named(tmp_path: Path, real_data: Path) -> None:
     bag = next((real_data / "tier4_nebula_lidar").rglob("metadata.yaml")).parent
     shutil.copytree(bag, tmp_path / "bag")

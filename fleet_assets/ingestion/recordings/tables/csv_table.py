@@ -23,6 +23,7 @@ from fleet_assets.ingestion.recordings.tables.text_recording import (
     Messages,
     TextRecording,
     open_all,
+    required_table,
 )
 from fleet_assets.policy.table_layouts import TableLayout
 
@@ -315,12 +316,6 @@ class CsvRecording(TextRecording):
     format = FORMAT
 
     def __init__(self, files: Files, table: TableLayout | None) -> None:
-        if table is None:
-            raise UnreadableRecordingError(
-                min(files, default="(no files)"),
-                "no_table_layout",
-                value="a vehicle spec without `table`",
-                remedy="State under `table` which columns hold the time and the values.",
-            )
-        opened, losses = open_all(files, table.channel, lambda name, path: _CsvFile(name, path, table))
-        super().__init__(table.channel, opened, losses)
+        layout = required_table(files, table, "columns")
+        opened, losses = open_all(files, layout.channel, lambda name, path: _CsvFile(name, path, layout))
+        super().__init__(layout.channel, opened, losses)

@@ -23,7 +23,7 @@ from fleet_assets.ingestion.recordings.tables.text_lines import (
     is_wide_text,
     line_blocks,
 )
-from fleet_assets.ingestion.recordings.tables.text_recording import Messages, TextRecording, open_all
+from fleet_assets.ingestion.recordings.tables.text_recording import Messages, TextRecording, open_all, required_table
 from fleet_assets.policy.table_layouts import TableLayout
 
 FORMAT: Final = "json_points"
@@ -388,12 +388,6 @@ class JsonPointsRecording(TextRecording):
     format = FORMAT
 
     def __init__(self, files: Files, table: TableLayout | None) -> None:
-        if table is None:
-            raise UnreadableRecordingError(
-                min(files, default="(no files)"),
-                "no_table_layout",
-                value="a vehicle spec without `table`",
-                remedy="State under `table` which names hold the time and the values.",
-            )
-        opened, losses = open_all(files, table.channel, lambda name, path: _JsonFile(name, path, table))
-        super().__init__(table.channel, opened, losses)
+        layout = required_table(files, table, "names")
+        opened, losses = open_all(files, layout.channel, lambda name, path: _JsonFile(name, path, layout))
+        super().__init__(layout.channel, opened, losses)

@@ -20,6 +20,7 @@ from fleet_assets.ingestion.recordings.protocol import (
     UnreadableRecordingError,
 )
 from fleet_assets.ingestion.recordings.windows import MAX_BATCH_ROWS, Chunk, cut, weave
+from fleet_assets.policy.table_layouts import TableLayout
 
 EXACT_EXTENT_BYTES: Final = 8 << 20
 """Up to this size all time stamps of a file are looked at for its extent; of larger ones those at both ends."""
@@ -43,6 +44,22 @@ class TextFile(Protocol):
     def losses(self) -> tuple[Loss, ...]:
         """What the last pass lost."""
         ...
+
+
+def required_table(files: Files, table: TableLayout | None, what: str) -> TableLayout:
+    """The layout that the vehicle spec states.
+
+    Raises:
+        UnreadableRecordingError: Without one.
+    """
+    if table is None:
+        raise UnreadableRecordingError(
+            min(files, default="(no files)"),
+            "no_table_layout",
+            value="a vehicle spec without `table`",
+            remedy=f"State under `table` which {what} hold the time and the values.",
+        )
+    return table
 
 
 class TextRecording:
