@@ -119,6 +119,7 @@ class BagFile:
         index_at: Offset of the index; the file's end where there is none.
         index_problem: Why there is no index; empty where there is one.
         stated_chunks: Chunks by the bag header; 0 in a bag that was never closed.
+        beyond_bytes: Bytes of chunks that the bag header places beyond the file's end.
         extent_ns: First and last time stamp; `NO_EXTENT` where there are no messages.
         counts: Messages by connection.
     """
@@ -133,6 +134,7 @@ class BagFile:
     index_at: int = 0
     index_problem: str = ""
     stated_chunks: int = 0
+    beyond_bytes: int = 0
     extent_ns: tuple[int, int] = NO_EXTENT
     counts: Counter[int] = field(default_factory=Counter)
 
@@ -302,6 +304,7 @@ def open_bag(path: Path, name: str) -> BagFile:
         header = _bag_header(bag)
         bag.first_at = min(len(MAGIC) + header.end, bag.size)
         bag.stated_chunks = header.number(b"chunk_count")
+        bag.beyond_bytes = max(0, header.number(b"index_pos") - bag.size)
         _read_index(bag, header, header.number(b"index_pos"))
     except BrokenRecordError as error:
         bag.index_problem = str(error)
@@ -381,7 +384,8 @@ def unpack(bag: BagFile, place: Place, most_bytes: int) -> Unpacked:
         problem = f"{compression.decode()}: {error}"
     if not problem and not decompressor.eof:
         problem = f"decompressed to {held} bytes without an end, at most {most_bytes} are read"
-    lost_bytes = max(1, end - at) if problem else 0
+    # A block that gives nothing is lost whole, however much of it was taken in.
+    lost_bytes = max(1, end - (at if held else place.data_at)) if problem else 0
     return Unpacked(b"".join(parts), problem, lost_bytes)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from fleet_assets.ingestion.recordings.ros_bags.ros1_layout import (
+    MAX_CHUNK_BYTES,
     NO_EXTENT,
     BagFile,
     Connection,
@@ -141,7 +142,10 @@ class Pass:
             self.account.uncounted = self.account.orphans = 0
         elif self._chunks < stated:
             self.account.uncounted += stated - self._chunks
-            self.account.tell(f"{stated - self._chunks} of {stated} chunks are not there")
+            absent = stated - self._chunks
+            # A damaged header may state any place: no chunk is larger than a reader takes.
+            self.account.lost_bytes += min(self.bag.beyond_bytes, absent * MAX_CHUNK_BYTES)
+            self.account.tell(f"{absent} of {stated} chunks are not there")
 
     def _switch(self, place: Place) -> None:
         """Begin the next group where the file, or its index, says that a chunk begins."""
