@@ -103,6 +103,7 @@ class Pass:
         self._seen: set[int] = set()
         self._budget = _UNPACKED_BYTES
         self._chunks = self._gaps = self._infos = 0
+        self._cut_off = False
         self._stated: Counter[int] = Counter()
 
     def _fresh(self) -> dict[int, Sink]:
@@ -136,15 +137,18 @@ class Pass:
         stated = self.bag.stated_chunks
         if not stated:
             self.account.uncounted += self._gaps
-        elif self._infos == stated:
+            return
+        if self._infos == stated:
             missing = {conn: count - self.counts[conn] for conn, count in self._stated.items()}
             self.account.lost = Counter({conn: count for conn, count in missing.items() if count > 0})
             self.account.uncounted = self.account.orphans = 0
-        elif self._chunks < stated:
-            self.account.uncounted += stated - self._chunks
-            absent = stated - self._chunks
+            return
+        absent = max(0, stated - self._chunks)
+        if absent or self._cut_off:
             # A damaged header may state any place: no chunk is larger than a reader takes.
-            self.account.lost_bytes += min(self.bag.beyond_bytes, absent * MAX_CHUNK_BYTES)
+            self.account.lost_bytes += min(self.bag.beyond_bytes, (absent + self._cut_off) * MAX_CHUNK_BYTES)
+        if absent:
+            self.account.uncounted += absent
             self.account.tell(f"{absent} of {stated} chunks are not there")
 
     def _switch(self, place: Place) -> None:
@@ -210,6 +214,7 @@ class Pass:
             group.damaged = True
             cut = f"the chunk at byte {place.at} has {place.data_bytes} of {place.stated_bytes} bytes"
             self.account.tell(cut)
+            self._cut_off = place.data_at + place.data_bytes >= self.bag.size
         if is_plain(place):
             yield from self._plain(place)
         else:
