@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from tests.formats_factory import Topic, write_topics
-from tests.recordings_factory import write_mdf4_frames
+from tests.mdf4_factory import write_mdf4_frames
 
 BLOB_BYTES: Final = 1 << 20
 BLOB_RATE_HZ: Final = 10

@@ -1,6 +1,6 @@
 """One synthetic drive written in every recording format that can carry it, through each format's usual library.
 
-Here belong the writers. The drive's motion and its CAN frames come from `recordings_factory.py`; time stamps are whole
+Here belong the writers. The drive's motion and its CAN frames come from the factories beside; time stamps are whole
 multiples of 10 microseconds, so that every format holds them exactly.
 """
 
@@ -13,14 +13,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from tests.recordings_factory import (
-    MDF4_DBC,
-    MDF4_DBC_NAME,
-    MDF4_SPEC,
-    can_frames,
-    motion,
-    write_mdf4_frames,
-)
+from tests.mdf4_factory import MDF4_DBC, MDF4_DBC_NAME, MDF4_SPEC, can_frames, write_mdf4_frames
+from tests.recordings_factory import motion
 
 TICK_NS: Final = 10_000
 NS_PER_S: Final = 1_000_000_000

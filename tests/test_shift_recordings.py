@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.recordings_factory import write_mdf4_drive
+from tests.mdf4_factory import write_mdf4_drive
 from tests.shift_recordings import MS_PER_DAY, UnknownLayoutError, shift_canedge, shift_comma2k19
 
 

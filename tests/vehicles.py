@@ -10,7 +10,7 @@ from fleet_assets.policy.canonical import CanonicalSignals, parse_canonical_sign
 from fleet_assets.policy.documents import load_document, load_policies
 from fleet_assets.policy.vehicle_parsing import parse_vehicle_spec
 from fleet_assets.policy.vehicles import VehicleSpec
-from tests.recordings_factory import MDF4_DBC, MDF4_DBC_NAME, MDF4_SPEC
+from tests.mdf4_factory import MDF4_DBC, MDF4_DBC_NAME, MDF4_SPEC
 
 POLICIES = load_policies()
 CANONICAL = parse_canonical_signals(POLICIES["canonical_signals"], POLICIES.digest("canonical_signals"))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.harness import CSS_SPEC, TestFleet, utc_ns
-from tests.recordings_factory import MDF4_DBC, MDF4_SPEC, MDF4_VEHICLE
+from tests.mdf4_factory import MDF4_DBC, MDF4_SPEC, MDF4_VEHICLE
 
 START: Final = "2024-05-01T08:00:00"
 SPECS: Final = {

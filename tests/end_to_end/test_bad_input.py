@@ -30,13 +30,8 @@ from tests.end_to_end.bad_uploads import (
 )
 from tests.end_to_end.test_commands import answer, fleet_command
 from tests.harness import COMMA_SPEC, CSS_SPEC, TestFleet, utc_ns
-from tests.recordings_factory import (
-    MDF4_SPEC,
-    MDF4_VEHICLE,
-    write_comma2k19_drive,
-    write_mdf4_drive,
-    write_mdf4_vehicle,
-)
+from tests.mdf4_factory import MDF4_SPEC, MDF4_VEHICLE, write_mdf4_drive, write_mdf4_vehicle
+from tests.recordings_factory import write_comma2k19_drive
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 SECONDS: Final = 13.0

@@ -19,7 +19,8 @@ from fleet_assets.cli import main
 from fleet_assets.policy.documents import load_policies
 from tests.formats_factory import CAN_VEHICLE, write_can_drive, write_can_vehicle
 from tests.harness import COMMA_SPEC, TestFleet, utc_ns
-from tests.recordings_factory import MDF4_VEHICLE, write_comma2k19_drive, write_mdf4_drive, write_mdf4_vehicle
+from tests.mdf4_factory import MDF4_VEHICLE, write_mdf4_drive, write_mdf4_vehicle
+from tests.recordings_factory import write_comma2k19_drive
 
 START_NS = utc_ns("2024-05-01T08:00:00")
 HOUR_NS = 3600 * 10**9

@@ -41,7 +41,8 @@ from resources.data_files import DataFiles, parquet_bytes
 from resources.landing import LocalLanding
 from resources.objects import LocalObjects
 from tests.harness import COMMA_SPEC, utc_ns
-from tests.recordings_factory import MDF4_VEHICLE, write_comma2k19_drive, write_mdf4_drive, write_mdf4_vehicle
+from tests.mdf4_factory import MDF4_VEHICLE, write_mdf4_drive, write_mdf4_vehicle
+from tests.recordings_factory import write_comma2k19_drive
 from tests.telemetry import HOUR, HOUR_NS, jsonl, message, write_probe
 
 START_NS = utc_ns("2024-05-01T08:00:00")

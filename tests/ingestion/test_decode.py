@@ -17,16 +17,8 @@ from fleet_assets.ingestion.sensor_sync_and_format_conversion.start_time import 
 from fleet_assets.policy.documents import load_document
 from fleet_assets.policy.vehicles import InvalidSpecError
 from fleet_assets.tables.bronze import SENSOR_SAMPLES, SENSOR_STREAMS
-from tests.recordings_factory import (
-    KMH_PER_MPS,
-    MDF4_DBC,
-    MDF4_DBC_NAME,
-    MDF4_SPEC,
-    RADAR_OFFSET_M,
-    motion,
-    write_comma2k19_drive,
-    write_mdf4_drive,
-)
+from tests.mdf4_factory import MDF4_DBC, MDF4_DBC_NAME, MDF4_SPEC, write_mdf4_drive
+from tests.recordings_factory import KMH_PER_MPS, RADAR_OFFSET_M, motion, write_comma2k19_drive
 from tests.vehicles import POLICIES, TestVehicle, factory_mdf4, shipped, vehicle
 
 START_NS = 1_700_000_000 * NS_PER_S

@@ -10,7 +10,8 @@ from fleet_assets.cli import main
 from fleet_assets.ingestion.recordings.discovery.discover import TEXT_TABLES
 from tests.formats_factory import CAN_FORMATS, TOPIC_FORMATS, write_can_drive, write_topic_drive
 from tests.harness import TestFleet, utc_ns
-from tests.recordings_factory import MDF4_DBC, MDF4_DBC_NAME, write_comma2k19_drive
+from tests.mdf4_factory import MDF4_DBC, MDF4_DBC_NAME
+from tests.recordings_factory import write_comma2k19_drive
 from tests.tracks_factory import OTHER_FORMATS, write_other
 
 START_NS = utc_ns("2024-05-01T08:00:00")

@@ -19,7 +19,8 @@ from fleet_assets.ingestion.sensor_sync_and_format_conversion.start_time import 
     probe_clock,
 )
 from fleet_assets.policy.documents import load_document
-from tests.recordings_factory import MDF4_SPEC, write_comma2k19_drive, write_mdf4_drive
+from tests.mdf4_factory import MDF4_SPEC, write_mdf4_drive
+from tests.recordings_factory import write_comma2k19_drive
 from tests.vehicles import POLICIES, factory_mdf4, shipped, vehicle
 
 START_NS = 1_700_000_000 * NS_PER_S

@@ -16,7 +16,8 @@ from fleet_assets.ingestion.sensor_sync_and_format_conversion.vehicle_check impo
     check_vehicle,
 )
 from fleet_assets.policy.documents import load_document
-from tests.recordings_factory import MDF4_DBC, MDF4_SPEC, write_comma2k19_drive, write_mdf4_drive
+from tests.mdf4_factory import MDF4_DBC, MDF4_SPEC, write_mdf4_drive
+from tests.recordings_factory import write_comma2k19_drive
 from tests.vehicles import POLICIES, TestVehicle, factory_mdf4, shipped, vehicle
 
 START_NS = 1_700_000_000 * NS_PER_S

@@ -11,8 +11,7 @@ from fleet_assets.provenance.batches import BatchFile, is_batch_name
 from fleet_assets.provenance.digests import file_sha256
 from fleet_assets.provenance.platform import Landing
 from resources.landing import LocalLanding
-from resources.s3 import S3Landing
-from tests.resources.loopback import S3
+from tests.resources.zones import KINDS, open_zone
 
 
 @dataclass(frozen=True)
@@ -27,22 +26,9 @@ class Zone:
         return [batch.name for batch in self.landing.batches()]
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=KINDS)
 def zone(request: pytest.FixtureRequest, tmp_path: Path) -> Zone:
-    if request.param == "local":
-        root = tmp_path / "landing"
-
-        def write(key: str, content: bytes) -> None:
-            (root / key).parent.mkdir(parents=True, exist_ok=True)
-            (root / key).write_bytes(content)
-
-        return Zone(LocalLanding(root), write)
-    s3: S3 = request.getfixturevalue("s3")
-
-    def send(key: str, content: bytes) -> None:
-        s3.client.put_object(Bucket=s3.bucket, Key=f"landing/{key}", Body=content)
-
-    return Zone(S3Landing(s3.bucket, tmp_path / "cache", s3.endpoint_url), send)
+    return Zone(*open_zone(request, tmp_path))
 
 
 def test_an_empty_zone_has_no_batches(zone: Zone) -> None:

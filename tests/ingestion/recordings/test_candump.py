@@ -22,7 +22,7 @@ from tests.ingestion.recordings.can_log_writers import (
     write_candump,
 )
 from tests.ingestion.recordings.corruption import FAST_SEEDS, SLOW_SEEDS, assert_survives, corrupted
-from tests.recordings_factory import write_mdf4_drive
+from tests.mdf4_factory import write_mdf4_drive
 
 
 def read(path: Path) -> list[Frame]:

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from tests.ingestion.recordings.corruption import FAST_SEEDS, SLOW_SEEDS, assert_survives, read_limited
-from tests.recordings_factory import write_comma2k19_drive, write_mdf4_drive
+from tests.mdf4_factory import write_mdf4_drive
+from tests.recordings_factory import write_comma2k19_drive
 
 START_NS = 1_700_000_000_000_000_000
 SEEDS = [*FAST_SEEDS, *(pytest.param(seed, marks=pytest.mark.slow) for seed in SLOW_SEEDS)]

@@ -6,7 +6,6 @@ import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -15,49 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_assets.ingestion.recordings.open import open_recording, sniff_format
-from fleet_assets.ingestion.recordings.protocol import WINDOW_NS, Batch, UnreadableRecordingError
+from fleet_assets.ingestion.recordings.protocol import WINDOW_NS, UnreadableRecordingError
 from fleet_assets.ingestion.recordings.tables import text_lines
 from fleet_assets.ingestion.recordings.tables.csv_table import CsvRecording, is_csv
-from fleet_assets.ingestion.recordings.tables.row_drives import row_drives
 from fleet_assets.policy.table_layouts import parse_table_layout
 from tests.ingestion.recordings.corruption import FAST_SEEDS, SLOW_SEEDS, corrupted, read_limited
-
-START_US = 1_628_184_886_518_266
-LAYOUT = {
-    "channel": "poses",
-    "points": [{"time": {"column": "t", "unit": "us"}, "fields": {"x": "east", "v": "speed"}}],
-}
-TRIPS = {
-    "channel": "trip",
-    "drive_per_row": True,
-    "columns": ["from", "to", "lat1", "lat2"],
-    "points": [
-        {"time": {"column": "from", "zone": "America/New_York"}, "fields": {"lat": "lat1"}},
-        {"time": {"column": "to", "zone": "America/New_York"}, "fields": {"lat": "lat2"}},
-    ],
-}
-
-
-def table_text(rows: int, step_us: int = 100_000) -> bytes:
-    lines = [f"{START_US + row * step_us},{row / 8},{row % 7}.5,word" for row in range(rows)]
-    return "\n".join(["t,east,speed,note", *lines, ""]).encode()
-
-
-def opened(folder: Path, content: bytes, layout: dict[str, Any] = LAYOUT, name: str = "table.csv") -> CsvRecording:
-    (folder / name).write_bytes(content)
-    return CsvRecording({name: folder / name}, parse_table_layout(layout))
-
-
-def column(batches: list[Batch], name: str) -> list[float]:
-    return [float(value) for batch in batches for value in batch.columns[name]]
-
-
-def times(batches: list[Batch]) -> list[int]:
-    return [int(value) for batch in batches for value in batch.t_ns]
-
-
-def lost(recording: CsvRecording) -> dict[str, tuple[int | None, int]]:
-    return {loss.rule: (loss.messages, loss.lost_bytes) for loss in recording.summary().losses}
+from tests.ingestion.recordings.text_tables import LAYOUT, START_US, TRIPS, column, lost, opened, table_text, times
 
 
 def test_rows_are_those_of_the_csv_module_and_times_are_exact_to_the_microsecond(tmp_path: Path) -> None:
@@ -352,29 +314,6 @@ def test_tables_are_told_from_other_text(content: bytes, known: bool) -> None:  
 def test_a_table_is_told_from_its_content(tmp_path: Path) -> None:
     (tmp_path / "x.bin").write_bytes(table_text(4))
     assert sniff_format({"x.bin": tmp_path / "x.bin"}) == "csv"
-
-
-def test_a_trip_list_is_taken_apart_into_tables_of_one_row(tmp_path: Path) -> None:
-    rows = [b"2013-01-01 10:00:00,2013-01-01 10:10:00,40.5,40.6\r\n", b"broken\n", b"\n", b"a,b,1,2"]
-    (tmp_path / "trips.csv").write_bytes(b"".join(rows))
-    layout = parse_table_layout(TRIPS)
-    assert layout is not None
-    pieces = list(row_drives(tmp_path / "trips.csv", layout, tmp_path))
-    assert [piece.read_bytes() for piece in pieces] == [rows[0], rows[1], rows[3]]
-    assert [piece.name for piece in pieces] == [f"trips-row-{number:06d}.csv" for number in (1, 2, 3)]
-    assert len(times(list(CsvRecording({"one": pieces[0]}, layout).batches()))) == 2
-
-
-def test_a_header_row_goes_with_every_row_and_other_layouts_are_refused(tmp_path: Path) -> None:
-    headed = parse_table_layout({**LAYOUT, "drive_per_row": True})
-    assert headed is not None
-    (tmp_path / "t.csv").write_bytes(table_text(3))
-    pieces = list(row_drives(tmp_path / "t.csv", headed, tmp_path))
-    assert [len(times(list(CsvRecording({"p": piece}, headed).batches()))) for piece in pieces] == [1, 1, 1]
-    whole = parse_table_layout(LAYOUT)
-    assert whole is not None
-    with pytest.raises(UnreadableRecordingError, match="drive_per_row"):
-        next(row_drives(tmp_path / "t.csv", whole, tmp_path))
 
 
 _GOOD_ROW = re.compile(rb"\s*-?\d{1,15}\s*,\s*-?\d*\.?\d*\s*,\s*-?\d*\.?\d*\s*,[^,]*")

@@ -22,7 +22,7 @@ from tests.ingestion.recordings.mdf4_oracle import (
     put,
     u64,
 )
-from tests.recordings_factory import write_mdf4_drive
+from tests.mdf4_factory import write_mdf4_drive
 
 START_NS = 1_700_000_000 * NS_PER_S
 

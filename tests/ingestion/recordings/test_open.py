@@ -6,7 +6,8 @@ import pytest
 
 from fleet_assets.ingestion.recordings.open import FORMATS, open_recording, sniff_format
 from fleet_assets.ingestion.recordings.protocol import NS_PER_S, UnreadableRecordingError
-from tests.recordings_factory import write_comma2k19_drive, write_mdf4_drive
+from tests.mdf4_factory import write_mdf4_drive
+from tests.recordings_factory import write_comma2k19_drive
 
 START_NS = 1_700_000_000 * NS_PER_S
 
