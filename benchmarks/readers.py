@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.measure import in_subprocess, report
-from benchmarks.peers import BARE, DECODED, OTHERS, Peer
+from benchmarks.peers import BARE, DECODED, FLOORS, OTHERS, Peer
 
 SECONDS: Final = {"mdf4": 20_000.0, "csv": 20_000.0, "gpx": 30_000.0, "json_points": 30_000.0, "mp4": 5000.0}
 """Lengths at which reading outweighs opening; 900 s otherwise."""
 START_NS: Final = 1_714_550_400_000_000_000
-ROUNDS: Final = 5
+ROUNDS: Final = 9
+IMAGES: Final = " of images"
+IMAGES_MB: Final = 200
+ROS_FORMATS: Final = ("mcap", "ros1", "ros2")
 SIZES_MB: Final = {
     "mcap": (400, 4000),
     "ros1": (400, 4000),
@@ -38,7 +41,9 @@ def make_recording(folder: Path, name: str) -> tuple[Path, dict[str, Any] | None
     if name == "comma2k19":
         write_comma2k19_drive(folder, start_utc_ns=START_NS, seconds=seconds)
         return folder, None
-    if name in formats_factory.TOPIC_FORMATS:
+    if name.endswith(IMAGES):
+        write_bulky(str(folder), name.removesuffix(IMAGES), str(IMAGES_MB))
+    elif name in formats_factory.TOPIC_FORMATS:
         formats_factory.write_topic_drive(folder, name, start_utc_ns=START_NS, seconds=seconds)
     elif name in formats_factory.CAN_FORMATS:
         formats_factory.write_can_drive(folder, name, start_utc_ns=START_NS, seconds=seconds)
@@ -70,6 +75,7 @@ def _cpu_s(function: Callable[[], int]) -> tuple[float, int]:
 def compare(folder: str, name: str) -> dict[str, Any]:
     """Median CPU seconds of our reader and of every peer on one recording."""
     path, table = make_recording(Path(folder), name)
+    name = name.removesuffix(IMAGES)
     runners: dict[str, Callable[[], int]] = {"ours": lambda: _ours(path, name, table)}
 
     def add(label: str, peer: Peer) -> None:
@@ -78,8 +84,9 @@ def compare(folder: str, name: str) -> dict[str, Any]:
     add(f"bare {BARE[name][0]}", BARE[name][1])
     for label, peer in OTHERS.get(name, ()):
         add(f"other {label}", peer)
-    if name in DECODED:
-        add(f"decoded {DECODED[name][0]}", DECODED[name][1])
+    for label, peers in (("decoded", DECODED), ("floor", FLOORS)):
+        if name in peers:
+            add(f"{label} {peers[name][0]}", peers[name][1])
     for run in runners.values():
         run()  # imports and the page cache
     spent: dict[str, list[float]] = {label: [] for label in runners}
@@ -121,25 +128,35 @@ def read_bulky(folder: str, name: str) -> dict[str, Any]:
 def readers(folder: Path) -> None:
     """CPU of each reader against the usual library's bare iteration and the fastest other library."""
     rows = []
-    for name in BARE:
+    for name in (*BARE, *(f"{name}{IMAGES}" for name in ROS_FORMATS)):
         done, _ = in_subprocess("benchmarks.readers", "compare", str(folder / name), name)
         cpu_s, ours = done["cpu_s"], done["cpu_s"]["ours"]
         bare = next(value for label, value in cpu_s.items() if label.startswith("bare"))
         fastest = min((value, label) for label, value in cpu_s.items() if label.startswith(("bare", "other")))
-        decoded = next((value for label, value in cpu_s.items() if label.startswith("decoded")), None)
         rows.append(
             {
                 "format": name,
                 "messages": done["messages"]["ours"],
                 "ours_cpu_s": ours,
-                "usual library": BARE[name][0],
+                "usual library": BARE[name.removesuffix(IMAGES)][0],
                 "ratio to its bare iteration (at most 1.3)": ours / bare,
                 "fastest": fastest[1].partition(" ")[2],
                 "ratio to the fastest": ours / fastest[0],
-                "ratio to decoding all": "-" if decoded is None else f"{ours / decoded:.3f}",
+                "ratio to decoding all": _over(cpu_s, "decoded"),
+                "ratio to the floor": _over(cpu_s, "floor"),
+                "floor's own ratio": "-" if (floor := _of(cpu_s, "floor")) is None else f"{floor / bare:.3f}",
             }
         )
     report("readers: CPU of reading and decoding every channel", rows)
+
+
+def _of(cpu_s: dict[str, float], kind: str) -> float | None:
+    return next((value for label, value in cpu_s.items() if label.startswith(kind)), None)
+
+
+def _over(cpu_s: dict[str, float], kind: str) -> str:
+    other = _of(cpu_s, kind)
+    return "-" if other is None else f"{cpu_s['ours'] / other:.3f}"
 
 
 def memory(folder: Path) -> None:

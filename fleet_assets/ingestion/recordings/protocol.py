@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 NS_PER_S: Final = 1_000_000_000
 WINDOW_NS: Final = 10 * NS_PER_S
-"""Length of the time window that bounds a reader's memory: every batch lies inside one window."""
+"""Length of the time window that bounds a reader's memory: every batch lies inside one window, except in recordings of
+one text file, whose one channel comes as it is read, some rows at a time: there is nothing that it must wait for."""
 
 
 class UnreadableRecordingError(Exception):
@@ -63,7 +64,7 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Consecutive messages of one channel inside one time window.
+    """Consecutive messages of one channel inside one time window (see ``WINDOW_NS`` for the exception).
 
     Attributes:
         channel: Channel name.

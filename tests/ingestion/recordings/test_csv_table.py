@@ -17,6 +17,7 @@ from fleet_assets.ingestion.recordings.open import open_recording, sniff_format
 from fleet_assets.ingestion.recordings.protocol import WINDOW_NS, UnreadableRecordingError
 from fleet_assets.ingestion.recordings.tables import text_lines
 from fleet_assets.ingestion.recordings.tables.csv_table import CsvRecording, is_csv
+from fleet_assets.ingestion.recordings.windows import MAX_BATCH_ROWS
 from fleet_assets.policy.table_layouts import parse_table_layout
 from tests.ingestion.recordings.corruption import FAST_SEEDS, SLOW_SEEDS, corrupted, read_limited
 from tests.ingestion.recordings.text_tables import LAYOUT, START_US, TRIPS, column, lost, opened, table_text, times
@@ -37,12 +38,24 @@ def test_rows_are_those_of_the_csv_module_and_times_are_exact_to_the_microsecond
     assert recording.container_start_ns == START_US * 1000
 
 
-def test_batches_lie_inside_of_ten_second_windows_and_unwanted_channels_are_not_read(tmp_path: Path) -> None:
-    recording = opened(tmp_path, table_text(1000))
+def test_overlapping_tables_are_woven_in_ten_second_windows_and_unwanted_channels_are_not_read(tmp_path: Path) -> None:
+    contents = {"a.csv": table_text(1000), "b.csv": table_text(1000)}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    recording = CsvRecording({name: tmp_path / name for name in contents}, parse_table_layout(LAYOUT))
     batches = list(recording.batches({"poses"}))
     assert len(batches) == 10
     assert all(batch.t_ns[-1] - batch.t_ns[0] < WINDOW_NS for batch in batches)
+    assert times(batches) == sorted(2 * times(list(opened(tmp_path, table_text(1000)).batches())))
     assert list(recording.batches({"other"})) == []
+
+
+def test_a_table_alone_comes_in_batches_of_bounded_size_however_little_time_its_rows_take(tmp_path: Path) -> None:
+    rows = MAX_BATCH_ROWS + 5
+    recording = opened(tmp_path, table_text(rows, step_us=0))
+    sizes = [len(batch) for batch in recording.batches()]
+    assert sum(sizes) == rows
+    assert max(sizes) <= MAX_BATCH_ROWS
 
 
 def test_all_columns_with_numbers_are_fields_when_none_are_stated(tmp_path: Path) -> None:

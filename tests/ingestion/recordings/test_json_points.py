@@ -185,6 +185,15 @@ def test_any_json_objects_are_messages_or_counted_losses(
     assert count + sum(loss.messages or 0 for loss in recording.summary().losses) == len(rows)
 
 
+def test_a_number_where_a_point_should_be_is_a_counted_loss_also_where_no_other_point_is_beside_it(
+    tmp_path: Path,
+) -> None:
+    # The last line, without its end, is read by itself.
+    recording = opened(tmp_path, as_lines(1) + json.dumps({**points(1)[0], "p": 0}).encode())
+    assert len(times(list(recording.batches()))) == 1
+    assert [(loss.rule, loss.messages) for loss in recording.summary().losses] == [("invalid_number", 1)]
+
+
 def survives(seed: int, content: bytes) -> None:
     """Nothing disappears without a word, unless the damage takes whole points away without a trace."""
     kind, damaged = corrupted(content, seed)

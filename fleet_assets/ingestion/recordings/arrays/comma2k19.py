@@ -105,6 +105,12 @@ def _can_checked(arrays: Mapping[str, NDArray[Any]], names: Mapping[str, str]) -
         raise UnreadableRecordingError(names["data"], "wrong_type", value=found, limit="bytes", remedy=_UPLOAD_AGAIN)
 
 
+def _are_usable(seconds: NDArray[np.float64]) -> bool:
+    """Whether all are time stamps, by the quickest look; false too where they need a closer one."""
+    # The smallest of values with a NaN among them is NaN, which is not above zero.
+    return bool(len(seconds) and seconds.min() > 0.0 and seconds.max() < _MAX_TIME_S)
+
+
 def _to_ns(times: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Turn seconds into nanoseconds; False marks time stamps that cannot be one.
 
@@ -112,18 +118,26 @@ def _to_ns(times: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """
     with np.errstate(invalid="ignore"):
         seconds = np.asarray(times, dtype=np.float64)
+    if _are_usable(seconds):
+        nanoseconds = seconds * NS_PER_S
+        return np.rint(nanoseconds, out=nanoseconds).astype(np.int64), np.ones(len(seconds), dtype=np.bool_)
     usable = np.abs(seconds) < _MAX_TIME_S
     zero = seconds == 0.0
     if zero.any():
         usable &= ~(zero & (np.maximum.accumulate(np.where(usable, seconds, 0.0)) > 0.0))
-    if usable.all():
-        return np.rint(seconds * NS_PER_S).astype(np.int64), usable
     return np.rint(np.where(usable, seconds, 0.0) * NS_PER_S).astype(np.int64), usable
+
+
+def _lie_in(values: NDArray[Any], highest: int) -> NDArray[np.bool_]:
+    """Which integers are neither negative nor above a limit."""
+    if len(values) and values.min() >= 0 and values.max() <= highest:
+        return np.ones(len(values), dtype=np.bool_)
+    return (values >= 0) & (values <= highest)
 
 
 def _can_columns(arrays: Columns) -> tuple[Columns, NDArray[np.bool_]]:
     address, bus = arrays["address"], arrays["src"]
-    usable = (address >= 0) & (address <= _HIGHEST_ID) & (bus >= 0) & (bus <= _HIGHEST_BUS)
+    usable = _lie_in(address, _HIGHEST_ID) & _lie_in(bus, _HIGHEST_BUS)
     data = arrays["data"]
     payload = data if data.ndim > 1 else np.ascontiguousarray(data).view(np.uint8).reshape(len(data), -1)
     return {
@@ -302,5 +316,10 @@ def _shortfalls(part: _Part, opened: Mapping[str, NpyFile], names: Mapping[str, 
 
 
 def _extent(part: _Part) -> tuple[int, int] | None:
+    with np.errstate(invalid="ignore"):
+        seconds = np.asarray(part.times, dtype=np.float64)
+    if _are_usable(seconds):
+        low, high = np.rint(np.array([seconds.min(), seconds.max()]) * NS_PER_S).astype(np.int64).tolist()
+        return low, high
     t_ns, usable = _to_ns(part.times)
     return (int(t_ns[usable].min()), int(t_ns[usable].max())) if usable.any() else None

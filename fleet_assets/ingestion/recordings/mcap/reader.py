@@ -27,6 +27,7 @@ from fleet_assets.ingestion.recordings.mcap.losses import UPLOAD_AGAIN, Unusable
 from fleet_assets.ingestion.recordings.mcap.order import Held, spans
 from fleet_assets.ingestion.recordings.mcap.records import MAGIC, ChunkHead, Record
 from fleet_assets.ingestion.recordings.mcap.walk import Indexes, Row, Walker
+from fleet_assets.ingestion.recordings.media import MessageKind, Payload
 from fleet_assets.ingestion.recordings.messages.decoders import MessageDecoder, message_decoder
 from fleet_assets.ingestion.recordings.pass_account import PassAccount
 from fleet_assets.ingestion.recordings.protocol import (
@@ -151,8 +152,27 @@ class McapRecording:
         ]
         yield from self._account.watched(weave(sources))
 
+    def payloads(self, wanted: Collection[str]) -> Iterator[Payload]:
+        """Yield whole messages; see ``media.PayloadRecording``."""
+        for file, names in zip(self._files, self._names, strict=True):
+            kinds = {number: _kind(file.layout, number) for number, name in names.items() if name in wanted}
+            for step in self._rows(file, {number: names[number] for number in kinds}, Unusable()):
+                for number, rows in step:
+                    t_ns, timed = _times(file, [row[0] for row in rows])
+                    for row, at, usable in zip(rows, t_ns.tolist(), timed.tolist(), strict=True):
+                        if usable:
+                            yield Payload(names[number], at, row[2], kinds[number])
+
     def _chunks(self, file: _File, names: Mapping[int, str], wanted: Collection[str] | None) -> Iterator[list[Chunk]]:
         chosen = {number: name for number, name in names.items() if wanted is None or name in wanted}
+        unusable = Unusable()
+        for step in self._rows(file, chosen, unusable):
+            yield [_chunk(file, number, chosen[number], rows, unusable) for number, rows in step]
+
+    def _rows(
+        self, file: _File, chosen: Mapping[int, str], unusable: Unusable
+    ) -> Iterator[Sequence[tuple[int, Sequence[Row]]]]:
+        """Messages of the chosen channels, some at a time; what was lost is stated once all are out."""
         if not chosen:
             return
         content = _mapped(file.path)
@@ -161,13 +181,11 @@ class McapRecording:
             return holds_none(content, file.layout, chosen, record, indexes)
 
         walker = Walker(content, file.layout.channels, chosen, passes=passes)
-        unusable = Unusable()
         held = Held()
         for span in spans(content, file.layout):
             for _ in walker.walk(span.at, span.end):
-                ready = held.pass_on(walker.drain(), span.until_ns)
-                yield [_chunk(file, number, chosen[number], rows, unusable) for number, rows in ready]
-        yield [_chunk(file, number, chosen[number], rows, unusable) for number, rows in held.rest()]
+                yield list(held.pass_on(walker.drain(), span.until_ns))
+        yield list(held.rest())
         self._pass_losses += file_losses(file.name, file.layout, walker, chosen) + unusable.losses(file.name)
 
     def summary(self) -> Summary:
@@ -183,6 +201,11 @@ class McapRecording:
 def _mapped(path: Path) -> mmap.mmap:
     with path.open("rb") as stream:
         return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _kind(layout: Layout, number: int) -> MessageKind:
+    schema = layout.schema_of(number)
+    return MessageKind(layout.channels[number].encoding, schema.name, schema.encoding, bytes(schema.data))
 
 
 def _decoders(layout: Layout, samples: Mapping[int, bytes]) -> dict[int, MessageDecoder]:

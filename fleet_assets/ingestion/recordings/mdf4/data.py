@@ -1,7 +1,7 @@
 """Data sections of an MDF 4 file: where their bytes lie, unpacked and in order.
 
 Here belong lists, compression and what is missing of a section. Splitting the bytes into records is the business of
-`records.py`. At most one unpacked fragment is held in memory.
+`splitting.py`. At most one unpacked fragment is held in memory.
 """
 
 import struct

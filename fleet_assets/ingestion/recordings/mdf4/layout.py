@@ -1,7 +1,7 @@
 """Structure of one MDF 4 file: its groups, their fields, and where their records lie.
 
 Here belongs what ASAM MDF 4.1 says about messages: data groups, channel groups, channels, conversions. Blocks are read
-by `blocks.py`, records by `records.py`.
+by `blocks.py`, records by `splitting.py` and `records.py`.
 """
 
 import mmap

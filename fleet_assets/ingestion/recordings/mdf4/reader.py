@@ -1,6 +1,6 @@
 """Reader of MDF 4 recordings: bus logs and plain measurements, in one file or in many that share a clock.
 
-Here belongs how files follow each other and what they lost. What is in them is read by the `mdf4_*` modules beside:
+Here belongs how files follow each other and what they lost. What is in them is read by the modules beside:
 recordings come from outside, and a general MDF library gives neither bounded memory for damaged or unfinished files nor
 a count of what it could not read.
 """
@@ -15,7 +15,7 @@ from typing import Final
 from fleet_assets.ingestion.recordings.file_order import is_dbc, lanes, transitions
 from fleet_assets.ingestion.recordings.mdf4.blocks import BrokenBlockError
 from fleet_assets.ingestion.recordings.mdf4.layout import Layout, Section, read_layout
-from fleet_assets.ingestion.recordings.mdf4.records import Tally, records
+from fleet_assets.ingestion.recordings.mdf4.splitting import Tally, records
 from fleet_assets.ingestion.recordings.mdf4.streams import (
     MessageStream,
     message_chunk,

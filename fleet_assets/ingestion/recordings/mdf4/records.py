@@ -1,29 +1,20 @@
-"""Records of an MDF 4 file and the columns in them.
+"""Columns in the records of an MDF 4 file: numbers, their conversions, and byte strings.
 
-Here belong splitting a section's bytes into each group's records and reading fields out of them. Where the bytes lie is
-known by `layout.py`; what becomes a channel is decided in `reader.py`.
+Here belongs reading fields out of records. How a section's bytes become records is the business of `splitting.py`; what
+becomes a channel is decided in `streams.py`.
 """
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fleet_assets.ingestion.recordings.bits import BYTE_BITS, as_numbers, take_bits
-from fleet_assets.ingestion.recordings.mdf4.blocks import BrokenBlockError, Bytes
-from fleet_assets.ingestion.recordings.mdf4.data import Data, read_span, stream
-from fleet_assets.ingestion.recordings.mdf4.layout import (
-    VARIABLE_LENGTH,
-    VIRTUAL_TYPES,
-    Conversion,
-    Field,
-    Group,
-    Layout,
-    Section,
-)
+from fleet_assets.ingestion.recordings.mdf4.blocks import Bytes
+from fleet_assets.ingestion.recordings.mdf4.data import Data, read_span
+from fleet_assets.ingestion.recordings.mdf4.layout import VARIABLE_LENGTH, VIRTUAL_TYPES, Conversion, Field, Layout
+from fleet_assets.ingestion.recordings.mdf4.splitting import LENGTH_BYTES, Records
 
 MAX_PAYLOAD: Final = 64
 _BIG_ENDIAN_TYPES: Final = (1, 3, 5)
@@ -32,156 +23,7 @@ _FLOAT_TYPES: Final = (4, 5)
 _NUMBER_TYPES: Final = (0, 1, 2, 3, 4, 5)
 _FLOAT_BITS: Final = (16, 32, 64)
 _WORD_BITS: Final = 64
-_HELD_BYTES: Final = 32 << 20
-"""Bytes of the file kept mapped while records are read."""
-_LENGTH_BYTES: Final = 4
 _MAX_SPAN_BYTES: Final = 1 << 26
-_MAX_VARIABLE_BYTES: Final = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Records:
-    """Consecutive records of one group.
-
-    Attributes:
-        group: The group.
-        rows: uint8[n, record_bytes].
-        first: Number of the first of them, counted in the group.
-        payloads: Variable-length data of each record, where it lies in a group of its own.
-    """
-
-    group: Group
-    rows: Bytes
-    first: int
-    payloads: tuple[bytes, ...] | None = None
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a pass over one section found.
-
-    Attributes:
-        read: Records read, by address of their group.
-        rest_bytes: Bytes after the last whole record.
-        problem: Why the section ended early, in words.
-    """
-
-    read: Counter[int] = field(default_factory=Counter)
-    rest_bytes: int = 0
-    problem: str | None = None
-
-
-def _sorted_records(layout: Layout, section: Section, tally: Tally) -> Iterator[list[Records]]:
-    group = section.groups[0]
-    rest = np.empty(0, np.uint8)
-    held = 0
-    for piece in stream(layout.content, section.data):
-        held += len(piece)
-        if held > _HELD_BYTES:
-            layout.release()
-            held = 0
-        raw = np.concatenate([rest, piece]) if len(rest) else piece
-        count = len(raw) // group.record_bytes
-        rest = raw[count * group.record_bytes :]
-        tally.rest_bytes = len(rest)
-        if group.stated is not None:
-            count = min(count, group.stated - tally.read[group.address])
-        if count > 0:
-            rows = raw[: count * group.record_bytes].reshape(count, group.record_bytes)
-            first = tally.read[group.address]
-            tally.read[group.address] += count
-            yield [Records(group, rows, first)]
-
-
-def _positions(raw: bytes, id_bytes: int, groups: Mapping[int, Group]) -> tuple[dict[int, list[int]], int, str | None]:
-    """Where each group's records begin in mixed bytes, where the last whole one ends, and what ended the walk early."""
-    sizes = {number: (-1 if group.variable else group.record_bytes) for number, group in groups.items()}
-    found: dict[int, list[int]] = {number: [] for number in groups}
-    at, end = 0, len(raw)
-    while at + id_bytes <= end:
-        number = raw[at] if id_bytes == 1 else int.from_bytes(raw[at : at + id_bytes], "little")
-        size = sizes.get(number)
-        if size is None:
-            return found, at, f"record id {number}, known are {sorted(groups)}"
-        begin = at + id_bytes
-        if size < 0:
-            size = _LENGTH_BYTES + int.from_bytes(raw[begin : begin + _LENGTH_BYTES], "little")
-            if size > _MAX_VARIABLE_BYTES:
-                return found, at, f"variable-length data of {size} bytes"
-        if begin + size > end:
-            break
-        found[number].append(begin)
-        at = begin + size
-    return found, at, None
-
-
-class _Mixed:
-    """Splits the bytes of a section in which the records of several groups alternate."""
-
-    def __init__(self, layout: Layout, section: Section, tally: Tally) -> None:
-        self.layout, self.section, self.tally = layout, section, tally
-        self.groups = {group.record_id: group for group in section.groups}
-        self.payloads: dict[int, deque[bytes]] = {group.address: deque() for group in section.groups if group.variable}
-        self.waiting: dict[int, Bytes] = {}
-
-    def __iter__(self) -> Iterator[list[Records]]:
-        rest = b""
-        for piece in stream(self.layout.content, self.section.data):
-            raw = rest + piece.tobytes()
-            found, end, self.tally.problem = _positions(raw, self.section.id_bytes, self.groups)
-            rest = raw[end:]
-            self.tally.rest_bytes = len(rest)
-            yield list(self.records(raw, found))
-            if self.tally.problem:
-                return
-
-    def records(self, raw: bytes, found: Mapping[int, list[int]]) -> Iterator[Records]:
-        for number, group in self.groups.items():
-            if group.variable:
-                for begin in found[number]:
-                    text = begin + _LENGTH_BYTES
-                    size = int.from_bytes(raw[begin:text], "little")
-                    self.payloads[group.address].append(raw[text : text + size])
-        content = np.frombuffer(raw, np.uint8)
-        for number, group in self.groups.items():
-            if group.variable or not group.record_bytes:
-                continue
-            starts = np.array(found[number], dtype=np.intp)
-            rows = content[starts[:, None] + np.arange(group.record_bytes)]
-            yield from self.matched(group, rows)
-
-    def matched(self, group: Group, rows: Bytes) -> Iterator[Records]:
-        """Give records their variable-length data, which comes in the same order in a group of its own."""
-        links = [entry.data_link for entry in group.fields if entry.type == VARIABLE_LENGTH]
-        queue = next((self.payloads[link] for link in links if link in self.payloads), None)
-        payloads = None
-        if queue is not None:
-            if group.address in self.waiting:
-                rows = np.concatenate([self.waiting.pop(group.address), rows])
-            ready = min(len(rows), len(queue))
-            self.waiting[group.address] = rows[ready:]
-            rows, payloads = rows[:ready], tuple(queue.popleft() for _ in range(ready))
-        if len(rows):
-            first = self.tally.read[group.address]
-            self.tally.read[group.address] += len(rows)
-            yield Records(group, rows, first, payloads)
-
-
-def records(layout: Layout, section: Section, tally: Tally) -> Iterator[list[Records]]:
-    """Yield the records of a section in file order, group by group of about a megabyte at a time.
-
-    Args:
-        layout: The file.
-        section: One of its sections.
-        tally: Filled while reading.
-    """
-    try:
-        if section.id_bytes:
-            yield from _Mixed(layout, section, tally)
-        elif section.groups and section.groups[0].record_bytes:
-            yield from _sorted_records(layout, section, tally)
-    except BrokenBlockError as error:
-        tally.problem = str(error)
 
 
 def _linear(values: NDArray[np.float64], given: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -296,21 +138,21 @@ def _pointed(content: Bytes, data: Data, offsets: NDArray[np.uint64]) -> tuple[B
     """Variable-length data at offsets of a signal data section; size -1 where an offset leads nowhere."""
     total = data.size
     sizes = np.full(len(offsets), -1, dtype=np.int64)
-    if total < _LENGTH_BYTES:
+    if total < LENGTH_BYTES:
         return np.zeros((len(offsets), 0), np.uint8), sizes
-    sound = offsets <= np.uint64(total - _LENGTH_BYTES)
+    sound = offsets <= np.uint64(total - LENGTH_BYTES)
     if not sound.any():
         return np.zeros((len(offsets), 0), np.uint8), sizes
     low = int(offsets[sound].min())
     span = read_span(content, data, low, min(total, low + _MAX_SPAN_BYTES))
-    sound &= offsets < np.uint64(low + max(0, len(span) - _LENGTH_BYTES + 1))
+    sound &= offsets < np.uint64(low + max(0, len(span) - LENGTH_BYTES + 1))
     at = np.where(sound, offsets - np.uint64(low), 0).astype(np.intp)
-    stated = span[at[:, None] + np.arange(_LENGTH_BYTES)].astype(np.int64) @ (1 << np.arange(0, 32, 8))
-    sound &= at + _LENGTH_BYTES + stated <= len(span)
+    stated = span[at[:, None] + np.arange(LENGTH_BYTES)].astype(np.int64) @ (1 << np.arange(0, 32, 8))
+    sound &= at + LENGTH_BYTES + stated <= len(span)
     sizes[sound] = stated[sound]
     width = int(min(sizes.max(initial=0), MAX_PAYLOAD))
     columns = np.arange(width)
-    index = np.minimum((at + _LENGTH_BYTES)[:, None] + columns, len(span) - 1)
+    index = np.minimum((at + LENGTH_BYTES)[:, None] + columns, len(span) - 1)
     payload = np.where(columns < sizes[:, None], span[index], 0).astype(np.uint8)
     return payload, sizes
 

@@ -1,7 +1,8 @@
 """Groups of an MDF 4 file as streams of messages: channel, time stamps, columns.
 
 Here belongs what a group means. CAN frames of all groups are one channel; any other group with a time master is a
-channel of its own. Reading records is the business of `records.py`, files of a drive that of `reader.py`.
+channel of its own. Splitting bytes into records is the business of `splitting.py`, reading their
+fields that of `records.py`, files of a drive that of `reader.py`.
 """
 
 from collections import Counter
@@ -22,15 +23,8 @@ from fleet_assets.ingestion.recordings.mdf4.layout import (
     Layout,
     Section,
 )
-from fleet_assets.ingestion.recordings.mdf4.records import (
-    Records,
-    Tally,
-    is_number,
-    numbers,
-    payloads,
-    raw_numbers,
-    records,
-)
+from fleet_assets.ingestion.recordings.mdf4.records import is_number, numbers, payloads, raw_numbers
+from fleet_assets.ingestion.recordings.mdf4.splitting import Records, Tally, records
 from fleet_assets.ingestion.recordings.protocol import NS_PER_S
 from fleet_assets.ingestion.recordings.windows import Chunk, Columns
 

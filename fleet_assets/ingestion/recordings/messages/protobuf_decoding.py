@@ -38,7 +38,7 @@ _NUMPY: Final = {
 }  # fmt: skip
 
 
-class _NoColumnsError(Exception):
+class NoColumnsError(Exception):
     """Descriptors that say no columns; the message says why."""
 
 
@@ -62,14 +62,14 @@ class _Lister:
         """Add the columns of a type, in order of its fields.
 
         Raises:
-            _NoColumnsError: When there are too many.
+            NoColumnsError: When there are too many.
         """
         above = (*above, descriptor.full_name)
         for field in descriptor.fields:
             path = prefix + field.name
             self._visits += 1
             if len(self.columns) > _MOST_COLUMNS or self._visits > _MOST_VISITS:
-                raise _NoColumnsError(f"it has more than {_MOST_COLUMNS} columns or {_MOST_VISITS} fields")
+                raise NoColumnsError(f"it has more than {_MOST_COLUMNS} columns or {_MOST_VISITS} fields")
             if field.is_repeated or field.type == _BYTES:
                 self.columns.append(_Column(f"{path}.length", path, "length"))
             elif field.type in _MESSAGE_TYPES:
@@ -93,21 +93,25 @@ def _is_time(descriptor: Any) -> bool:
     )
 
 
-def _message_class(type_name: str, definition: bytes) -> Any:
+def message_class(type_name: str, definition: bytes) -> Any:
     """Make the class of a message type in a pool of its own.
 
+    Args:
+        type_name: Full name of the type.
+        definition: Serialised ``FileDescriptorSet``.
+
     Raises:
-        _NoColumnsError: When the descriptors are damaged, incomplete or do not know the type.
+        NoColumnsError: When the descriptors are damaged, incomplete or do not know the type.
     """
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
     from google.protobuf.message import DecodeError
 
     if len(definition) > _LARGEST_DEFINITION:
-        raise _NoColumnsError(f"its descriptors have {len(definition)} bytes, {_LARGEST_DEFINITION} are allowed")
+        raise NoColumnsError(f"its descriptors have {len(definition)} bytes, {_LARGEST_DEFINITION} are allowed")
     try:
         described = descriptor_pb2.FileDescriptorSet.FromString(definition)
     except DecodeError:
-        raise _NoColumnsError("its definition is no serialised FileDescriptorSet") from None
+        raise NoColumnsError("its definition is no serialised FileDescriptorSet") from None
     files = {file.name: file for file in described.file}
     pool = descriptor_pool.DescriptorPool()
     try:
@@ -115,17 +119,17 @@ def _message_class(type_name: str, definition: bytes) -> Any:
             pool.Add(file)
         return message_factory.GetMessageClass(pool.FindMessageTypeByName(type_name))
     except KeyError:
-        raise _NoColumnsError(f"its descriptors do not hold {type_name} with all that it imports") from None
+        raise NoColumnsError(f"its descriptors do not hold {type_name} with all that it imports") from None
     # The library tells broken descriptors by these, with a text of its own.
     except (TypeError, ValueError, RuntimeError) as error:
-        raise _NoColumnsError(f"its descriptors are broken ({' '.join(str(error).split())[:80]})") from None
+        raise NoColumnsError(f"its descriptors are broken ({' '.join(str(error).split())[:80]})") from None
 
 
 def _in_order(files: dict[str, Any]) -> list[Any]:
     """Order files so that each comes behind those it imports; those of Google's own that are missing are added.
 
     Raises:
-        _NoColumnsError: When an import is missing or files import each other.
+        NoColumnsError: When an import is missing or files import each other.
     """
     from google.protobuf import descriptor_pb2, descriptor_pool, duration_pb2, timestamp_pb2  # noqa: F401 - registers
 
@@ -138,7 +142,7 @@ def _in_order(files: dict[str, Any]) -> list[Any]:
             try:
                 known = descriptor_pool.Default().FindFileByName(name)
             except KeyError:
-                raise _NoColumnsError(f"its descriptors import {name[:80]!r}, which is not among them") from None
+                raise NoColumnsError(f"its descriptors import {name[:80]!r}, which is not among them") from None
             files[name] = descriptor_pb2.FileDescriptorProto()
             known.CopyToProto(files[name])
         missing = [imported for imported in files[name].dependency if imported not in ordered]
@@ -146,7 +150,7 @@ def _in_order(files: dict[str, Any]) -> list[Any]:
             ordered.setdefault(name, files[name])
             waiting.pop()
         elif name in opened:
-            raise _NoColumnsError(f"its descriptors import each other in a circle at {name[:80]!r}")
+            raise NoColumnsError(f"its descriptors import each other in a circle at {name[:80]!r}")
         else:
             opened.add(name)
             waiting += missing
@@ -252,7 +256,7 @@ def _check_reachable(message_class: Any, columns: Sequence[_Column]) -> None:
         for path in _paths(column):
             found = attrgetter(path)(empty)
             if not (hasattr(found, "__len__") if column.form == "length" else isinstance(found, (int, float))):
-                raise _NoColumnsError(f"the name of its field {path} is taken by the library")
+                raise NoColumnsError(f"the name of its field {path} is taken by the library")
 
 
 def protobuf_decoder(type_name: str, definition_encoding: str, definition: bytes) -> ProtobufDecoder | OpaqueDecoder:
@@ -269,10 +273,10 @@ def protobuf_decoder(type_name: str, definition_encoding: str, definition: bytes
     if definition_encoding != "protobuf" or not definition:
         return OpaqueDecoder(f"{type_name}: the recording carries no Protocol Buffers descriptors. {remedy}")
     try:
-        message_class = _message_class(type_name.removeprefix("."), definition)
+        kind = message_class(type_name.removeprefix("."), definition)
         lister = _Lister()
-        lister.add(message_class.DESCRIPTOR)
-        _check_reachable(message_class, lister.columns)
-        return ProtobufDecoder(message_class, lister.columns, type_name)
-    except _NoColumnsError as error:
+        lister.add(kind.DESCRIPTOR)
+        _check_reachable(kind, lister.columns)
+        return ProtobufDecoder(kind, lister.columns, type_name)
+    except NoColumnsError as error:
         return OpaqueDecoder(f"{type_name}: {error}. {remedy}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from fleet_assets.ingestion.recordings.file_order import lanes, transitions
+from fleet_assets.ingestion.recordings.media import MessageKind, Payload
 from fleet_assets.ingestion.recordings.protocol import (
     Batch,
     Channel,
@@ -132,6 +133,20 @@ class Ros1BagRecording:
                 for number, sink in step.items()
             ]
         self._pass_losses += self._file_losses(place, reading.account, chosen)
+
+    def payloads(self, wanted: Collection[str]) -> Iterator[Payload]:
+        """Yield whole messages; see ``media.PayloadRecording``."""
+        for place, bag in enumerate(self._bags):
+            names = {number: self._topics.names[place, number] for number in bag.connections}
+            kinds = {
+                number: MessageKind("ros1", connection.type, "ros1msg", connection.definition)
+                for number, connection in bag.connections.items()
+                if names[number] in wanted
+            }
+            for step in Pass(bag, kinds.keys()).steps() if kinds else ():
+                for number, sink in step.items():
+                    for t_ns, data in zip(sink.times, sink.payloads, strict=True):
+                        yield Payload(names[number], t_ns, data, kinds[number])
 
     def _file_losses(self, place: int, account: Account, chosen: Collection[int] | None) -> list[Loss]:
         """What one pass over one file missed: the bytes once, the messages channel by channel."""

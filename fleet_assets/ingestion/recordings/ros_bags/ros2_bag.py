@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, Protocol
 
 from fleet_assets.ingestion.recordings.inflation import InflatedFile, is_zstd
+from fleet_assets.ingestion.recordings.media import Payload, PayloadRecording
 from fleet_assets.ingestion.recordings.protocol import (
     Batch,
     Channel,
@@ -61,6 +62,10 @@ def _unreadable(files: Files, losses: Sequence[Loss]) -> UnreadableRecordingErro
     rule = losses[0].rule if len(losses) == 1 else "no_messages"
     first = min(files, default="(no files)")
     return UnreadableRecordingError(first, rule, value=reasons, limit="messages", remedy=UPLOAD_AGAIN)
+
+
+class _Files(Recording, PayloadRecording, Protocol):
+    """What the files of a bag make together, whatever their format."""
 
 
 class Ros2BagRecording:
@@ -142,7 +147,7 @@ class Ros2BagRecording:
         """Messages of a loss: counted against the metadata for the whole bag, else unknown."""
         return 0 if self._metadata and self._metadata.topic_counts else None
 
-    def _open(self, found: Mapping[str, tuple[Path, bytes]]) -> "Recording | None":
+    def _open(self, found: Mapping[str, tuple[Path, bytes]]) -> _Files | None:
         databases = {name: path for name, (path, head) in found.items() if is_sqlite(head)}
         others = {name: path for name, (path, _) in found.items() if name not in databases}
         if databases and others:
@@ -216,6 +221,10 @@ class Ros2BagRecording:
         self._wanted = wanted
         return self._opened().batches(wanted)
 
+    def payloads(self, wanted: Collection[str]) -> Iterator[Payload]:
+        """Yield whole messages; see ``media.PayloadRecording``."""
+        return self._opened().payloads(wanted)
+
     def summary(self) -> Summary:
         """Counts and losses of the pass made by ``batches``, also against what the metadata states."""
         inner = self._opened().summary()
@@ -251,7 +260,7 @@ class Ros2BagRecording:
         names = [name for name in inner.channels if name == topic or name.startswith(f"{topic}#")] or [topic]
         return all(name in self._wanted for name in names)
 
-    def _opened(self) -> Recording:
+    def _opened(self) -> _Files:
         if self._inner is None:
             raise UnreadableRecordingError(self._metadata_name, "closed", remedy="Open the recording again.")
         return self._inner

@@ -10,10 +10,11 @@ from itertools import chain
 
 from fleet_assets.ingestion.recordings.file_order import lanes, transitions
 from fleet_assets.ingestion.recordings.inflation import MessageInflater
+from fleet_assets.ingestion.recordings.media import MessageKind, Payload
 from fleet_assets.ingestion.recordings.protocol import Batch, Channel, Loss, Summary
 from fleet_assets.ingestion.recordings.ros_bags.ros2_db3 import UPLOAD_AGAIN, Db3File
 from fleet_assets.ingestion.recordings.ros_bags.ros2_metadata import InvalidMetadataError, parse_metadata
-from fleet_assets.ingestion.recordings.ros_bags.typed_topics import is_utc, topic_channels
+from fleet_assets.ingestion.recordings.ros_bags.typed_topics import Topic, is_utc, topic_channels
 from fleet_assets.ingestion.recordings.windows import Chunk, cut, weave
 
 
@@ -87,17 +88,33 @@ class Databases:
             chunks = []
             for topic, (times, payloads) in sorted(step.items()):
                 seen += len(times)
-                whole = (times, payloads) if inflater is None else inflater.inflated(times, payloads)
+                if inflater is None:
+                    chunks.append(self._topics.chunk(name, (place, topic), times, payloads))
+                    continue
+                whole = inflater.inflated(times.tolist(), payloads)
                 broken += len(times) - len(whole[0])
                 chunks.append(self._topics.chunk(name, (place, topic), *whole))
             yield chunks
         self._pass_losses += self._file_losses(place, seen, broken, chosen)
 
+    def payloads(self, wanted: Collection[str]) -> Iterator[Payload]:
+        """Yield whole messages; see ``media.PayloadRecording``."""
+        for place, part in enumerate(self._parts):
+            names = {number: self._topics.names[place, number] for number in part.database.topics}
+            kinds = {number: _kind(part.database.topics[number]) for number, name in names.items() if name in wanted}
+            inflater = MessageInflater() if self._by_message else None
+            for step in part.database.steps(kinds) if kinds else ():
+                for number, (times, payloads) in step.items():
+                    for t_ns, stored in zip(times.tolist(), payloads, strict=True):
+                        data = stored if inflater is None else inflater.inflate(stored)
+                        if data is not None:
+                            yield Payload(names[number], t_ns, data, kinds[number])
+
     def _file_losses(self, place: int, seen: int, broken: int, chosen: Collection[int] | None) -> list[Loss]:
         """What one pass over one file missed; counted here only where the metadata does not count it for the bag."""
         part, losses = self._parts[place], []
         database, name = part.database, part.name
-        wrong = sum(database.wrong_rows.values())
+        wrong = database.wrong_rows
         lost: int | None = 0
         if not self._counted:
             lost = self._missing_rows(place, seen + wrong, chosen)
@@ -144,3 +161,7 @@ class Databases:
         """Close the files."""
         for part in self._parts:
             part.database.close()
+
+
+def _kind(topic: Topic) -> MessageKind:
+    return MessageKind(topic.encoding, topic.type, topic.definition_encoding, topic.definition)

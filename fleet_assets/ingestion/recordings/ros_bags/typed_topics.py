@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fleet_assets.ingestion.recordings.messages.decoders import MessageDecoder, message_decoder
 from fleet_assets.ingestion.recordings.pass_account import PassAccount
@@ -97,7 +98,9 @@ class TopicChannels:
         self.account.reset()
         self.unusable.clear()
 
-    def chunk(self, path: str, source: Source, times: Sequence[int], payloads: Sequence[bytes]) -> Chunk:
+    def chunk(
+        self, path: str, source: Source, times: Sequence[int] | NDArray[np.int64], payloads: Sequence[bytes]
+    ) -> Chunk:
         """Decode consecutive messages of one connection.
 
         Args:
@@ -108,7 +111,7 @@ class TopicChannels:
         """
         name = self.names[source]
         columns, usable = self.decoders[name].columns(payloads)
-        t_ns = np.fromiter(times, np.int64, len(times))
+        t_ns = np.asarray(times, np.int64)
         if not usable.all():
             self.unusable[path, name] += int((~usable).sum())
             t_ns = t_ns[usable]

@@ -249,9 +249,12 @@ class RowReader:
 
 
 def _filled(array: Any) -> NDArray[np.bool_]:
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     if array.null_count == len(array):
         return np.zeros(len(array), dtype=np.bool_)
+    if not pa.types.is_string(array.type):
+        return np.asarray(pc.is_valid(array).to_numpy(zero_copy_only=False), dtype=np.bool_)
     length = pc.fill_null(pc.binary_length(array), 0)
     return np.asarray(length.to_numpy(zero_copy_only=False)) > 0

@@ -109,12 +109,16 @@ def column_of(cells: Sequence[Any]) -> Any:
     Numbers among text keep their shortest spelling; truth values, lists and objects become their JSON text, which is
     neither a number nor a time.
     """
-    kinds = set(map(type, cells)) - {type(None)}
-    if kinds <= {str}:
+    if cells and isinstance(cells[0], str):
         try:
             return pa.array(cells, pa.string())
-        except UnicodeEncodeError:  # a lone surrogate, which JSON can spell
-            return pa.array([None if cell is None else cell.encode("utf-8", "replace").decode() for cell in cells])
+        except (pa.ArrowTypeError, UnicodeEncodeError):
+            pass
+    kinds = set(map(type, cells)) - {type(None)}
+    if kinds <= {str}:
+        # There may be a lone surrogate, which JSON can spell.
+        cells = [None if cell is None else cell.encode("utf-8", "replace").decode() for cell in cells]
+        return pa.array(cells, pa.string())
     if kinds in ({int}, {float}):
         try:
             return pa.array(cells, pa.int64() if kinds == {int} else pa.float64())

@@ -98,15 +98,21 @@ class TextRecording:
         self._count, self._span = 0, None
         if wanted is not None and self._channel not in wanted:
             return
-        for batch in weave([cut(self._chunks(file, number), self._extent[0]) for number, file in self._numbered()]):
+        for batch in self._alone(self._files[0]) if len(self._files) == 1 else self._woven():
             low, high = int(batch.t_ns.min()), int(batch.t_ns.max())
             first, last = self._span or (low, high)
             self._span = min(first, low), max(last, high)
             self._count += len(batch)
             yield batch
 
-    def _numbered(self) -> list[tuple[int, TextFile]]:
-        return list(enumerate(self._files))
+    def _alone(self, file: TextFile) -> Iterator[Batch]:
+        """Messages of the one file as they are read: there is nothing to weave them with."""
+        for step in self._chunks(file, 0):
+            yield from (Batch(self._channel, t_ns, columns) for _, t_ns, columns in step)
+
+    def _woven(self) -> Iterator[Batch]:
+        files = enumerate(self._files)
+        return weave([cut(self._chunks(file, number), self._extent[0]) for number, file in files])
 
     def _chunks(self, file: TextFile, number: int) -> Iterator[list[Chunk]]:
         for t_ns, columns in file.messages():

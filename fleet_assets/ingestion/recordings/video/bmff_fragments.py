@@ -5,45 +5,32 @@ Layout: ISO/IEC 14496-12, clause 8.8. Tables in the movie's own index are read b
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fleet_assets.ingestion.recordings.video.bmff_boxes import Box, Source, begins_with, children
+from fleet_assets.ingestion.recordings.video.bmff_plain_runs import (
+    MAX_TICKS,
+    NOT_KEY,
+    RUN_COLUMNS,
+    RUN_DURATION,
+    RUN_FIRST_FLAGS,
+    RUN_FLAGS,
+    RUN_OFFSET,
+    RUN_SHIFT,
+    RUN_SIZE,
+    TRACK_BOXES,
+    Defaults,
+    Run,
+    plain_runs,
+    read_header,
+    samples_of_runs,
+)
 from fleet_assets.ingestion.recordings.video.bmff_samples import ROWS, Samples, Shortfall, joined
 
 _MOOF: Final = (b"mfhd", b"traf")
-_TRAF: Final = (
-    b"tfhd",
-    b"tfdt",
-    b"trun",
-    b"sbgp",
-    b"sgpd",
-    b"subs",
-    b"saiz",
-    b"saio",
-    b"senc",
-    b"uuid",
-    b"free",
-    b"meta",
-)
-_BASE, _DESCRIPTION, _DURATION, _SIZE, _FLAGS = 0x1, 0x2, 0x8, 0x10, 0x20
-_BASE_IS_MOOF: Final = 0x20000
-_RUN_OFFSET, _RUN_FIRST_FLAGS = 0x1, 0x4
-_RUN_DURATION, _RUN_SIZE, _RUN_FLAGS, _RUN_SHIFT = 0x100, 0x200, 0x400, 0x800
-_NOT_KEY: Final = 0x10000
-_MAX_TICKS: Final = 1 << 62
-
-
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """What a fragment's samples are unless it says otherwise: duration, size, flags."""
-
-    duration: int = 0
-    size: int = 0
-    flags: int = 0
 
 
 @dataclass(slots=True)
@@ -66,32 +53,20 @@ def read_defaults(source: Source, mvex: Box | None, problems: list[str]) -> dict
     return found
 
 
-def _header(data: bytes, defaults: Defaults, moof: int, after: int) -> tuple[int, Defaults]:
-    """Base of the data offsets, and the defaults, of a track fragment header."""
-    flags, at = int.from_bytes(data[1:4], "big"), 8
-    values = {_BASE: 0, _DURATION: defaults.duration, _SIZE: defaults.size, _FLAGS: defaults.flags}
-    for flag, width in ((_BASE, 8), (_DESCRIPTION, 4), (_DURATION, 4), (_SIZE, 4), (_FLAGS, 4)):
-        if flags & flag:
-            values[flag] = int.from_bytes(data[at : at + width], "big")
-            at += width
-    base = min(values[_BASE], _MAX_TICKS) if flags & _BASE else moof if flags & _BASE_IS_MOOF else after
-    return base, Defaults(values[_DURATION], values[_SIZE], values[_FLAGS])
-
-
 def _run(source: Source, box: Box, place: _Place, base: int, missing: Shortfall) -> Samples | None:
     head = source.near(box.body, 16)
     if len(head) < 8:  # noqa: PLR2004 - version, flags and count
         missing.problems.append(f"no header in the run at byte {box.start}")
         return None
     flags, stated, at = int.from_bytes(head[1:4], "big"), int.from_bytes(head[4:8], "big"), 8
-    if flags & _RUN_OFFSET:
+    if flags & RUN_OFFSET:
         place.offset = base + int.from_bytes(head[at : at + 4], "big", signed=True)
         at += 4
     first_flags = None
-    if flags & _RUN_FIRST_FLAGS:
+    if flags & RUN_FIRST_FLAGS:
         first_flags = int.from_bytes(head[at : at + 4], "big")
         at += 4
-    columns = [flag for flag in (_RUN_DURATION, _RUN_SIZE, _RUN_FLAGS, _RUN_SHIFT) if flags & flag]
+    columns = [flag for flag in RUN_COLUMNS if flags & flag]
     if columns:
         held = (box.end - box.body - at) // (4 * len(columns))
     else:
@@ -114,17 +89,17 @@ def _expanded(table: NDArray[np.uint32], columns: Sequence[int], first_flags: in
             return table[:, columns.index(flag)].astype(np.int64)
         return np.full(count, default, np.int64)
 
-    duration = column(_RUN_DURATION, place.defaults.duration)
-    size = column(_RUN_SIZE, place.defaults.size)
-    flags = column(_RUN_FLAGS, place.defaults.flags)
+    duration = column(RUN_DURATION, place.defaults.duration)
+    size = column(RUN_SIZE, place.defaults.size)
+    flags = column(RUN_FLAGS, place.defaults.flags)
     if first_flags is not None and count:
         flags[0] = first_flags
     # Version 0 has the shift unsigned, but writers store negative ones there too.
-    shift = column(_RUN_SHIFT, 0).astype(np.uint32).view(np.int32).astype(np.int64)
+    shift = column(RUN_SHIFT, 0).astype(np.uint32).view(np.int32).astype(np.int64)
     dts = place.time + np.concatenate([[0], np.cumsum(duration)])
     offset = place.offset + np.concatenate([[0], np.cumsum(size)])
-    place.time, place.offset = min(int(dts[-1]), _MAX_TICKS), min(int(offset[-1]), _MAX_TICKS)
-    return Samples(dts[:-1], dts[:-1] + shift, duration, offset[:-1], size, (flags & _NOT_KEY) == 0)
+    place.time, place.offset = min(int(dts[-1]), MAX_TICKS), min(int(offset[-1]), MAX_TICKS)
+    return Samples(dts[:-1], dts[:-1] + shift, duration, offset[:-1], size, (flags & NOT_KEY) == 0)
 
 
 def _decode_time(source: Source, box: Box, expected: int, missing: Shortfall) -> int:
@@ -132,7 +107,7 @@ def _decode_time(source: Source, box: Box, expected: int, missing: Shortfall) ->
     data = source.near(box.body, 12)
     width = 8 if data[:1] == b"\x01" else 4
     time = int.from_bytes(data[4 : 4 + width], "big")
-    if len(data) < 4 + width or time >= _MAX_TICKS:
+    if len(data) < 4 + width or time >= MAX_TICKS:
         missing.problems.append(f"no time in the fragment at byte {box.start}")
         return expected
     if expected and time > expected:
@@ -152,7 +127,7 @@ class _Fragments:
         self.after = moof.start
         for traf in children(self.source, moof.body, moof.end, _MOOF, self.missing.problems):
             if traf.kind == b"traf" or begins_with(self.source, traf, b"tfhd"):
-                boxes = list(children(self.source, traf.body, traf.end, _TRAF, self.missing.problems))
+                boxes = list(children(self.source, traf.body, traf.end, sorted(TRACK_BOXES), self.missing.problems))
                 yield from self._traf(traf, boxes, moof.start)
 
     def _traf(self, traf: Box, boxes: Sequence[Box], moof: int) -> Iterator[Samples]:
@@ -164,7 +139,7 @@ class _Fragments:
         number = int.from_bytes(data[4:8], "big")
         if number not in self.known:
             self.missing.problems.append(f"the fragment at byte {traf.start} is of an unknown track, {number}")
-        base, defaults = _header(data, self.known.get(number, Defaults()), moof, self.after)
+        base, defaults = read_header(data, self.known.get(number, Defaults()), moof, self.after)
         place = _Place(base, self.time, defaults)
         mine = number == self.track
         for box in boxes:
@@ -174,7 +149,7 @@ class _Fragments:
                 samples = _run(self.source, box, place, base, self.missing if mine else Shortfall())
                 if mine and samples is not None:
                     yield from _inside(samples, self.source.size, self.missing)
-            elif box.kind not in _TRAF:
+            elif box.kind not in TRACK_BOXES:
                 self.missing.problems.append(f"an unknown box in the fragment at byte {traf.start}")
         self.after = place.offset
         if mine:
@@ -199,15 +174,25 @@ def fragment_samples(
     reader = _Fragments(source, track, known, missing)
     # Fragments may hold a frame each; together they cost what a table costs.
     gathered: list[Samples] = []
+    plain: list[Run] = []
     rows = 0
-    for samples in chain.from_iterable(map(reader.moof, fragments)):
-        gathered.append(samples)
-        rows += len(samples)
+    for moof in fragments:
+        runs = plain_runs(source, moof, track, known, reader.time)
+        if runs is None:
+            gathered += [samples_of_runs(plain)] if plain else []
+            plain = []
+            for samples in reader.moof(moof):
+                gathered.append(samples)
+                rows += len(samples)
+        elif runs:
+            plain += runs
+            reader.time = runs[-1].end_time
+            rows += sum(len(run.sizes) for run in runs)
         if rows >= ROWS:
-            yield joined(gathered)
-            gathered, rows = [], 0
-    if gathered:
-        yield joined(gathered)
+            yield joined([*gathered, *([samples_of_runs(plain)] if plain else [])])
+            gathered, plain, rows = [], [], 0
+    if gathered or plain:
+        yield joined([*gathered, *([samples_of_runs(plain)] if plain else [])])
 
 
 def _inside(samples: Samples, file_bytes: int, missing: Shortfall) -> Iterator[Samples]:

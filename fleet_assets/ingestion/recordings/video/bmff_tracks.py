@@ -21,7 +21,8 @@ from fleet_assets.ingestion.recordings.video.bmff_boxes import (
     children,
     read_top_level,
 )
-from fleet_assets.ingestion.recordings.video.bmff_fragments import Defaults, fragment_samples, read_defaults
+from fleet_assets.ingestion.recordings.video.bmff_fragments import fragment_samples, read_defaults
+from fleet_assets.ingestion.recordings.video.bmff_plain_runs import Defaults
 from fleet_assets.ingestion.recordings.video.bmff_samples import (
     Samples,
     SampleTable,

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -118,26 +119,30 @@ class Part:
             return data.strip("\0 ")
         return ",".join(data[at : at + item.size].strip("\0 ") for at in range(0, len(data), item.size))
 
-    def columns(self) -> list[tuple[str, int]]:
+    def columns(self) -> tuple[tuple[str, int], ...]:
         """Numbers of one sample as (type, first byte); empty where there are none or they do not add up."""
         item = self.items[0]
-        kinds = chr(item.kind)
-        if kinds == _COMPLEX:
-            kinds = "".join(
-                letter * int(repeat or 1) for letter, repeat in _TYPES.findall(self.text(b"TYPE").replace(",", ""))
-            )
-        elif kinds in _NUMBERS:
-            kinds *= item.size // np.dtype(_NUMBERS[kinds]).itemsize
-        found, at = [], 0
-        for kind in kinds[:256]:
-            if kind in _NUMBERS:
-                found.append((kind, at))
-                at += np.dtype(_NUMBERS[kind]).itemsize
-            elif kind in _WIDTHS:
-                at += _WIDTHS[kind]
-            else:
-                return []
-        return found if at == item.size else []
+        kind = chr(item.kind)
+        return _columns(kind, item.size, self.text(b"TYPE") if kind == _COMPLEX else "")
+
+
+@lru_cache(maxsize=256)
+def _columns(kinds: str, size: int, types: str) -> tuple[tuple[str, int], ...]:
+    """Numbers of a sample of some type and size; payload after payload has the same."""
+    if kinds == _COMPLEX:
+        kinds = "".join(letter * int(repeat or 1) for letter, repeat in _TYPES.findall(types.replace(",", "")))
+    elif kinds in _NUMBERS:
+        kinds *= size // np.dtype(_NUMBERS[kinds]).itemsize
+    found, at = [], 0
+    for kind in kinds[:256]:
+        if kind in _NUMBERS:
+            found.append((kind, at))
+            at += np.dtype(_NUMBERS[kind]).itemsize
+        elif kind in _WIDTHS:
+            at += _WIDTHS[kind]
+        else:
+            return ()
+    return tuple(found) if at == size else ()
 
 
 def _items(payload: bytes, start: int, end: int) -> Iterator[Item | None]:

@@ -7,7 +7,7 @@ comes once per frame, whose first sample belongs to the first frame. Total count
 that could not be read has held. See "GPMF Timing and Clocks" in https://github.com/gopro/gpmf-parser.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -75,7 +75,7 @@ class Clock:
         missing: Samples that the total counts tell of and that no payload held, by channel.
     """
 
-    listed: frozenset[str]
+    listed: Set[str]
     missing: dict[str, int] = field(default_factory=dict)
     _streams: dict[str, _Stream] = field(default_factory=dict)
     _zero: tuple[int, int] | None = None

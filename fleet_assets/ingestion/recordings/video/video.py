@@ -95,6 +95,21 @@ def _name_channels(lanes: list[list[_Placed]]) -> None:
         used.update(here)
 
 
+@dataclass(frozen=True, slots=True)
+class CameraFile:
+    """The packets of one channel in one file.
+
+    Attributes:
+        file: The file.
+        own_name: Channel inside it.
+        begin_ns: Where its presentation begins on the recording's clock.
+    """
+
+    file: VideoFile
+    own_name: str
+    begin_ns: int
+
+
 class VideoRecording:
     """One drive's videos.
 
@@ -177,6 +192,15 @@ class VideoRecording:
             names = wanted_names(placed.names, placed.names, wanted)
             steps += list(placed.file.sources(names, placed.begin_ns, self._pass_losses))
         yield from self._account.watched(weave([cut(source, origin) for source in steps]))
+
+    def camera_files(self, channel: str) -> tuple[CameraFile, ...]:
+        """The files that hold a channel of packets, in order of time; telemetry has none."""
+        return tuple(
+            CameraFile(placed.file, own_name, placed.begin_ns)
+            for placed in self._files
+            for own_name, name in placed.names.items()
+            if name == channel and not own_name.startswith("gpmf")
+        )
 
     def summary(self) -> Summary:
         """Counts and losses of the pass made by ``batches``."""

@@ -5,7 +5,7 @@ Here belongs how the tracks of one file become channels, telemetry included. How
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from fleet_assets.ingestion.recordings.video import bmff_tracks, gpmf
 from fleet_assets.ingestion.recordings.video.bmff_boxes import Source
 from fleet_assets.ingestion.recordings.video.bmff_samples import Samples, Shortfall
 from fleet_assets.ingestion.recordings.video.bmff_tracks import Timed, Track
-from fleet_assets.ingestion.recordings.video.gpmf_clock import Clock, Payload, channel_name
+from fleet_assets.ingestion.recordings.video.gpmf_clock import Clock, Payload, TimedPart, channel_name
 from fleet_assets.ingestion.recordings.video.video_units import whole_frames
 from fleet_assets.ingestion.recordings.windows import Chunk
 
@@ -24,6 +24,10 @@ PACKET_FIELDS: Final = ("pts", "duration_ns", "size_bytes", "is_keyframe")
 _KINDS: Final = {"vide": "video", "soun": "audio"}
 _OTHER_KIND: Final = "data"
 _LIST_FIELDS: Final = ("value.length",)
+_MOST_KEPT: Final = 1 << 18
+"""Samples of a file whose places are remembered from one pass to the next: 12 MB."""
+_MOST_KEPT_BYTES: Final = 1 << 22
+"""Telemetry of a track that is remembered from one pass to the next: some minutes of it."""
 _AGAIN: Final = "Upload the file again; if the source is damaged too, what could be read is used"
 
 
@@ -76,13 +80,16 @@ class VideoFile:
     """
 
     def __init__(self, name: str, path: Path) -> None:
-        self.name = name
+        self.name, self.path = name, path
         self._source = Source(path, name)
         try:
             self._movie = bmff_tracks.read_movie(self._source)
             self.created_s = self._movie.created_s
             self._tracks: dict[str, Track] = {}
             self._telemetry: list[Track] = []
+            self._kept: dict[int, list[Samples]] = {}
+            self._kept_rows = 0
+            self._kept_payloads: dict[int, list[Payload]] = {}
             self.channels: dict[str, FileChannel] = {}
             for track in self._movie.tracks:
                 self._take(track)
@@ -121,25 +128,24 @@ class VideoFile:
 
     def _survey_telemetry(self, track: Track) -> None:
         """Learn the channels of telemetry with their counts and times, without turning anything into numbers."""
-        devices: list[int] = []
         found: dict[str, FileChannel] = {}
-        lists: Counter[str] = Counter()
-        for payload in self._payloads(track, _Damage()):
-            for part in payload.parts:
-                name = channel_name(part, devices)
-                channel = found.setdefault(name, FileChannel(fields=()))
-                channel.gps |= gpmf.is_gps(part)
-                channel.type = channel.type or part.text(b"SIUN") or part.text(b"UNIT")
-                lists[name] += 1 if part.listed else -1
+        lists: dict[str, list[int]] = {}
+        # As a stream begins it goes on, unless it is damaged.
+        listed: set[str] = set()
+        for step in Clock(listed).place(_watched(self._payloads(track, _Damage()), found, lists, listed)):
+            _count(step, found)
         for name, channel in found.items():
             # What most payloads hold is what the stream is; a damaged one does not change it.
-            channel.listed = lists[name] > 0
+            plain, as_lists = lists[name]
+            channel.listed = as_lists > plain
             channel.gps &= not channel.listed
             numbers = ("value", *gpmf.GPS_FIELDS) if channel.gps else ("value",)
             channel.fields = _LIST_FIELDS if channel.listed else numbers
-        for step in Clock(_listed(found)).place(self._payloads(track, _Damage())):
-            for timed in step:
-                found[timed.channel].saw(len(timed.t_ns), int(timed.t_ns[0]), int(timed.t_ns[-1]))
+        if any(all(counts) for counts in lists.values()):
+            for channel in found.values():
+                channel.messages = channel.first_ns = channel.last_ns = 0
+            for step in Clock(_listed(found)).place(self._payloads(track, _Damage())):
+                _count(step, found)
         self.channels.update({name: channel for name, channel in found.items() if channel.messages})
 
     def _statements(self) -> list[Loss]:
@@ -172,7 +178,26 @@ class VideoFile:
         return bmff_tracks.presented(track, self._decoded(track, missing), missing)
 
     def _decoded(self, track: Track, missing: Shortfall) -> Iterator[Samples]:
-        return bmff_tracks.samples_of(self._source, self._movie, track, missing)
+        """Samples in decoding order. Where they lie scattered over the file, the first pass keeps what it learned."""
+        if (kept := self._kept.get(id(track))) is not None:
+            yield from kept
+            return
+        samples = bmff_tracks.samples_of(self._source, self._movie, track, missing)
+        if not self._movie.fragments:
+            yield from samples
+            return
+        found: list[Samples] | None = []
+        rows = self._kept_rows
+        for part in samples:
+            rows += len(part)
+            # What was damaged has to be stated by every pass, so that it is read again.
+            if found is None or rows > _MOST_KEPT or missing.samples or missing.problems:
+                found = None
+            else:
+                found.append(part)
+            yield part
+        if found is not None and not missing.samples and not missing.problems:
+            self._kept[id(track)], self._kept_rows = found, rows
 
     def sources(self, names: Mapping[str, str], begin_ns: int, losses: list[Loss]) -> Iterator[Iterator[list[Chunk]]]:
         """The file's messages, one source per track.
@@ -187,6 +212,10 @@ class VideoFile:
                 yield self._packets(name, names[name], track, begin_ns, losses)
         for track in self._telemetry:
             yield self._samples(track, names, begin_ns, losses)
+
+    def track(self, name: str) -> Track:
+        """The track of a channel of packets."""
+        return self._tracks[name]
 
     def _packets(
         self, own_name: str, channel: str, track: Track, begin_ns: int, losses: list[Loss]
@@ -211,6 +240,21 @@ class VideoFile:
         self._lose("broken_frame", broken, channel, losses)
 
     def _payloads(self, track: Track, damage: _Damage) -> Iterator[Payload]:
+        """Payloads of telemetry, front to back; the first pass keeps those of short recordings that are whole."""
+        if (kept := self._kept_payloads.get(id(track))) is not None:
+            yield from kept
+            return
+        found: list[Payload] = []
+        held = 0
+        for payload, size in self._read_payloads(track, damage):
+            held += size
+            if held <= _MOST_KEPT_BYTES:
+                found.append(payload)
+            yield payload
+        if held <= _MOST_KEPT_BYTES and not (damage.words or damage.missing.samples or damage.missing.problems):
+            self._kept_payloads[id(track)] = found
+
+    def _read_payloads(self, track: Track, damage: _Damage) -> Iterator[tuple[Payload, int]]:
         for t_ns, samples in self._timed(track, damage.missing):
             durations = bmff_tracks.to_ns(samples.duration, track.timescale).tolist()
             places = zip(t_ns.tolist(), durations, samples.offset.tolist(), samples.size.tolist(), strict=True)
@@ -219,7 +263,7 @@ class VideoFile:
                     damage.missing.add(1, size, "are too large for telemetry")
                     continue
                 parts = gpmf.read_payload(self._source.read(offset, size), damage.words)
-                yield Payload(begin_ns, duration_ns, parts)
+                yield Payload(begin_ns, duration_ns, parts), size
 
     def _samples(
         self, track: Track, names: Mapping[str, str], begin_ns: int, losses: list[Loss]
@@ -272,6 +316,30 @@ class VideoFile:
     def close(self) -> None:
         """Release the file."""
         self._source.close()
+
+
+def _watched(
+    payloads: Iterator[Payload], found: dict[str, FileChannel], lists: dict[str, list[int]], listed: set[str]
+) -> Iterator[Payload]:
+    """Note the channels of the payloads that pass, and how many of their parts are numbers and how many are lists."""
+    devices: list[int] = []
+    for payload in payloads:
+        for part in payload.parts:
+            name = channel_name(part, devices)
+            is_list = part.listed
+            if name not in found:
+                found[name], lists[name] = FileChannel(fields=()), [0, 0]
+                listed |= {name} if is_list else set()
+            channel = found[name]
+            channel.gps |= gpmf.is_gps(part)
+            channel.type = channel.type or part.text(b"SIUN") or part.text(b"UNIT")
+            lists[name][is_list] += 1
+        yield payload
+
+
+def _count(step: Iterable[TimedPart], found: Mapping[str, FileChannel]) -> None:
+    for timed in step:
+        found[timed.channel].saw(len(timed.t_ns), int(timed.t_ns[0]), int(timed.t_ns[-1]))
 
 
 def _listed(channels: Mapping[str, FileChannel]) -> frozenset[str]:
