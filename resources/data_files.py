@@ -20,6 +20,7 @@ from fleet_assets.provenance.ledger import Entry, Partition, file_name
 from fleet_assets.tables import Table
 
 ROW_GROUP_ROWS: Final = 131_072
+_ENCODED_TEXT: Final = pa.dictionary(pa.int32(), pa.string())
 _PARQUET_OPTIONS: Final[Mapping[str, Any]] = {
     "compression": "zstd",
     "compression_level": 1,
@@ -38,6 +39,10 @@ def parquet_bytes(data: pa.Table) -> bytes:
     text = [field.name for field in data.schema if pa.types.is_string(field.type) or pa.types.is_dictionary(field.type)]
     pq.write_table(data, sink, use_dictionary=text, **_PARQUET_OPTIONS)
     return sink.getvalue()
+
+
+def _encoded(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.with_type(_ENCODED_TEXT) if pa.types.is_string(field.type) else field for field in schema])
 
 
 def local_path(uri: str) -> Path | None:
@@ -83,15 +88,24 @@ class DataFiles:
                 stream.write(payload)
         return Entry(unit, tuple(partition), fingerprint, digest, data.num_rows, len(payload), path)
 
-    def read(self, table: Table, entries: Sequence[Entry], columns: Sequence[str] | None = None) -> pa.Table:
+    def read(
+        self, table: Table, entries: Sequence[Entry], columns: Sequence[str] | None = None, *, encoded: bool = False
+    ) -> pa.Table:
         """Rows of the given files, in the order of the files; an empty table for none.
+
+        Args:
+            table: The table.
+            entries: Its files.
+            columns: Columns wanted; all when None.
+            encoded: Leave text dictionary-encoded, as it is stored: large tables repeat a few words.
 
         Raises:
             FileNotFoundError: When a committed file is gone, naming it.
         """
         schema = table.arrow_schema if columns is None else pa.schema([table.arrow_schema.field(c) for c in columns])
+        schema = _encoded(schema) if encoded else schema
         parts = [self._read_one(entry.path, schema) for entry in entries if entry.rows]
-        return pa.concat_tables([schema.empty_table(), *parts])
+        return parts[0] if len(parts) == 1 else pa.concat_tables([schema.empty_table(), *parts])
 
     def read_bytes(self, path: str) -> bytes:
         """Bytes of one file."""
@@ -102,8 +116,9 @@ class DataFiles:
 
     def _read_one(self, path: str, schema: pa.Schema) -> pa.Table:
         local = local_path(path)
-        source = str(local) if local is not None else pa.BufferReader(self.read_bytes(path))
-        with pq.ParquetFile(source) as file:
+        source = pa.OSFile(str(local)) if local is not None else pa.BufferReader(self.read_bytes(path))
+        text = [field.name for field in schema if pa.types.is_dictionary(field.type)]
+        with source, pq.ParquetFile(source, read_dictionary=text) as file:
             present = [name for name in schema.names if name in file.schema_arrow.names]
             part = file.read(columns=present, use_threads=False)
         # A column added to the table after this file was written is null in it.

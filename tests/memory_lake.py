@@ -28,8 +28,11 @@ class MemoryFiles:
         self.contents[path] = data
         return Entry(unit, tuple(partition), fingerprint, digest, data.num_rows, data.nbytes, path)
 
-    def read(self, table: Table, entries: Sequence[Entry], columns: Sequence[str] | None = None) -> pa.Table:
-        """See `DataFileStore.read`."""
+    def read(
+        self, table: Table, entries: Sequence[Entry], columns: Sequence[str] | None = None, *, encoded: bool = False
+    ) -> pa.Table:
+        """See `DataFileStore.read`; how text is encoded makes no difference to its users."""
+        del encoded
         names = list(columns) if columns is not None else table.arrow_schema.names
         parts = [self.contents[entry.path].select(names) for entry in entries]
         schema = pa.schema([table.arrow_schema.field(name) for name in names])

@@ -5,12 +5,15 @@ series belongs to the workflow that does it.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+SAMPLE_COLUMNS: Final = ("sensor", "signal", "instance", "t_ns", "value", "valid")
+"""Columns of `bronze.sensor_samples` that tell one drive's series apart and make them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +45,11 @@ class Series:
     def usable(self) -> NDArray[np.bool_]:
         """bool[n], whether there is a finite value that the sensor vouches for."""
         return self.valid & np.isfinite(self.value)
+
+    def where(self, keep: NDArray[np.bool_]) -> "Series":
+        """Some of its samples."""
+        columns = (self.t_ns[keep], self.value[keep], self.null[keep], self.valid[keep])
+        return Series(self.sensor, self.signal, self.instance, *columns)
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[str]]:

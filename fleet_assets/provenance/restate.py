@@ -26,8 +26,10 @@ class DataFileStore(Protocol):
         """Write a file that no one sees until it is committed."""
         ...
 
-    def read(self, table: Table, entries: Sequence[Entry], columns: Sequence[str] | None = None) -> pa.Table:
-        """Rows of the given files."""
+    def read(
+        self, table: Table, entries: Sequence[Entry], columns: Sequence[str] | None = None, *, encoded: bool = False
+    ) -> pa.Table:
+        """Rows of the given files; text dictionary-encoded where that is asked for."""
         ...
 
 
@@ -79,10 +81,16 @@ class UnitTask:
     tables: Mapping[str, Table]
     files: DataFileStore
 
-    def read(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """The unit's rows in an input table; no rows where it has no file there."""
+    def read(self, name: str, columns: Sequence[str] | None = None, *, encoded: bool = False) -> pa.Table:
+        """The unit's rows in an input table; no rows where it has no file there.
+
+        Args:
+            name: Dotted name of the table.
+            columns: Columns wanted; all when None.
+            encoded: Leave text dictionary-encoded.
+        """
         entries = [self.inputs[name]] if name in self.inputs else []
-        return self.files.read(self.tables[name], entries, columns)
+        return self.files.read(self.tables[name], entries, columns, encoded=encoded)
 
 
 @dataclass(frozen=True, slots=True)

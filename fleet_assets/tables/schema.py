@@ -3,12 +3,13 @@
 Storage does not belong here (see `resources/lake.py`), nor does any rule that needs more than one row (see `evidence`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 _ARROW_TYPES: Final[Mapping[str, Any]] = {
     "string": pa.string(),
@@ -74,6 +75,30 @@ def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
     if pa.types.is_dictionary(column.type) and column.type.value_type == wanted:
         return column
     return column.cast(wanted)
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def _in_order(data: pa.Table, names: Sequence[str]) -> bool:
+    """Whether rows surely lie in ascending order of these columns; to compare neighbours costs less than to sort."""
+    tied = None
+    for name in names if data.num_rows > 1 else ():
+        column = data[name].combine_chunks()
+        if column.null_count or pa.types.is_floating(column.type):
+            return False
+        if pa.types.is_dictionary(column.type):
+            if pc.all(pc.equal(column.indices, column.indices[0])).as_py():
+                continue
+            column = column.dictionary_decode()
+        same, falls = pc.equal(column[:-1], column[1:]), pc.greater(column[:-1], column[1:])
+        if pc.any(falls if tied is None else pc.and_(falls, tied)).as_py():
+            return False
+        tied = same if tied is None else pc.and_(same, tied)
+        if not pc.any(tied).as_py():
+            return True
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +168,7 @@ class Table:
         for column in self.columns:
             if not column.nullable and ordered[column.name].null_count:
                 raise SchemaMismatchError(f"{self.name}.{column.name}: null in a required column")
-        if self.sort_by and not self.presorted and ordered.num_rows > 1:
-            ordered = ordered.sort_by([(name, "ascending") for name in self.sort_by])
+        if self.sort_by and not self.presorted and not _in_order(ordered, self.sort_by):
+            keys = pa.table({name: _decoded(ordered[name]) for name in self.sort_by})
+            ordered = ordered.take(pc.sort_indices(keys, [(name, "ascending") for name in self.sort_by]))
         return ordered

@@ -62,7 +62,9 @@ class _Grid:
 
     def with_partition(self, columns: Mapping[str, Any], rows: int) -> pa.Table:
         """A table of these columns, each row with drive, day and depot."""
-        constant = {name: pa.repeat(pa.scalar(value, pa.string()), rows) for name, value in self.partition.items()}
+        first = pa.array(np.zeros(rows, dtype=np.int32))
+        known = {name: pa.array([value] if rows else [], pa.string()) for name, value in self.partition.items()}
+        constant = {name: pa.DictionaryArray.from_arrays(first, values) for name, values in known.items()}
         return pa.table({**constant, **columns})
 
 

@@ -48,11 +48,13 @@ class ClockBounds:
         min_jump_s: A lasting step of the offset beyond this is a jump.
         drift_prior_sd_ppm: Standard deviation of the drift before a drive is seen; infinite to leave the fit alone.
         outlier_mads: Pairs further from the line than this many scaled median deviations are left out.
+        max_standing_s: A receiver whose UTC stays the same for longer says nothing about time.
     """
 
     min_jump_s: float
     drift_prior_sd_ppm: float
     outlier_mads: float
+    max_standing_s: float
 
     @classmethod
     def from_policy(cls, policy: Mapping[str, Any]) -> Self:
@@ -82,6 +84,26 @@ class TimePairs:
     def utc_ns(self) -> NDArray[np.int64]:
         """int64[n], UTC as stated."""
         return self.t_ns + self.offset_ns
+
+    def standing(self, max_standing_s: float) -> list[tuple[int, int]]:
+        """Stretches in which UTC stays the same while stamps go on for longer than a limit.
+
+        Returns:
+            First and last index of each; the first pair may still be right.
+        """
+        if len(self) < 2:  # noqa: PLR2004 - one pair cannot stand
+            return []
+        moves = np.flatnonzero(np.abs(np.diff(self.utc_ns)) > _RESOLUTION_NS)
+        firsts, lasts = np.append(0, moves + 1), np.append(moves, len(self) - 1)
+        too_long = self.t_ns[lasts] - self.t_ns[firsts] > max_standing_s * NS_PER_S
+        return [(int(first), int(last)) for first, last in zip(firsts[too_long], lasts[too_long], strict=True)]
+
+    def moving(self, max_standing_s: float) -> "TimePairs":
+        """The pairs without those of a receiver whose UTC stands."""
+        keep = np.ones(len(self), dtype=np.bool_)
+        for first, last in self.standing(max_standing_s):
+            keep[first + 1 : last + 1] = False
+        return self if keep.all() else self[keep]
 
     def in_recorded_order(self) -> "TimePairs":
         """Sort by time stamp, or by UTC where that is much smoother.

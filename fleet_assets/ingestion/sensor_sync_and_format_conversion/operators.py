@@ -9,6 +9,7 @@ import pyarrow as pa
 from fleet_assets.ingestion.integrity_and_pii_redaction.quarantine import held_drives
 from fleet_assets.ingestion.recordings.open import open_recording
 from fleet_assets.ingestion.recordings.protocol import UnreadableRecordingError
+from fleet_assets.ingestion.sensor_series import SAMPLE_COLUMNS
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.align import align_drive
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.decode import decode_drive
 from fleet_assets.ingestion.vehicle import Vehicle
@@ -29,7 +30,7 @@ DECODE: Final = Operator(
 )
 ALIGN: Final = Operator(
     name="sensor_sync_and_format_conversion.align",
-    version=1,
+    version=2,
     inputs=(
         "bronze.drives",
         "bronze.sensor_samples",
@@ -97,7 +98,7 @@ def align(task: UnitTask) -> Mapping[str, pa.Table]:
     if drive["status"] != "landed" or held or not isinstance(vehicle, Vehicle):
         return {name: task.tables[name].empty() for name in ALIGN.outputs}
     aligned: Mapping[str, pa.Table] = align_drive(
-        task.read("bronze.sensor_samples"),
+        task.read("bronze.sensor_samples", SAMPLE_COLUMNS, encoded=True),
         task.read("bronze.sensor_streams"),
         task.read("bronze.integrity_findings"),
         vehicle.spec,

@@ -94,7 +94,8 @@ def drive_clocks(
     stamps = _stamps(series)
     # A drive that took its start from elsewhere did so because what sensors state of UTC did not agree.
     trusted = drive["time_source"] in {GNSS, SENSOR}
-    pairs = _time_pairs(series, spec, canonical) if trusted else {}
+    pairs = time_pairs(series, spec, canonical) if trusted else {}
+    pairs = {name: stated.moving(bounds.max_standing_s) for name, stated in pairs.items()}
     fits = {name: _Fits.of(name, stated, bounds) for name, stated in pairs.items()}
     best = next((fits[name] for name in spec.utc_from if name in fits), None)
     if best is None:
@@ -117,7 +118,8 @@ def _stamps(series: Sequence[Series]) -> dict[str, NDArray[np.int64]]:
     return {name: one.t_ns for name, one in longest.items()}
 
 
-def _time_pairs(series: Sequence[Series], spec: VehicleSpec, canonical: CanonicalSignals) -> dict[str, TimePairs]:
+def time_pairs(series: Sequence[Series], spec: VehicleSpec, canonical: CanonicalSignals) -> dict[str, TimePairs]:
+    """Plausible pairs of each sensor that states UTC, as it stated them."""
     signal = canonical.with_role(UTC_OFFSET_ROLE)
     found = {}
     for one in series:
