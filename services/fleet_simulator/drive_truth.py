@@ -4,7 +4,7 @@ Here belong plain frozen records. Making them happen is in `traffic/`, measuring
 `camera/`, writing them beside the drive in `truth.py`.
 
 Frames: east and north are millimetres from the network's origin (`RoadNetwork.frame`), headings are counter-clockwise
-from east. The vehicle frame is that of ISO 8855 (x forward, y left, z up). The ground is flat, height 0.
+from east. The vehicle frame is that of ISO 8855 (x forward, y left, z up). Roads are flat, height 0.
 Times are nanoseconds since the UNIX epoch, UTC, of a perfect clock. All numbers are whole, so that the same drive is
 the same bytes on every machine.
 """
@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from services.fleet_simulator.shifts import NO_SHIFT, Shift
 
 NS_PER_S: Final = 1_000_000_000
 EGO_STEP_NS: Final = 10_000_000
@@ -30,10 +32,13 @@ EVENT_UNITS: Final = {
     "swerve": "mm/s2",
     "red_light_stop": "ms",
     "disengagement": "mm/s",
+    "engagement": "mm/s",
+    "override": "mm/s",
     "near_miss": "ms",
 }
 """Kinds of events and the unit of their value: peak deceleration; gap at entry; shortest time gap; smallest distance;
-peak lateral acceleration; time at a standstill; speed when the driver took over; shortest time to collision."""
+peak lateral acceleration; time at a standstill; speed when the driver took over, when the system did, when the driver
+overrode it; shortest time to collision."""
 
 
 class Adas(IntEnum):
@@ -86,6 +91,21 @@ class EventRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeated:
+    """A drive that is repeated by another.
+
+    Attributes:
+        drive_id: Its name.
+        seed: Its seed.
+        start_ns: Its start.
+    """
+
+    drive_id: str
+    seed: int
+    start_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class DrivePlan:
     """A drive to be made.
 
@@ -99,9 +119,10 @@ class DrivePlan:
         sensors: Names of the sensors that record.
         events: Events wanted; others occur by themselves.
         faults: Requests of `faults.py`; the traffic ignores them.
-        shifts: Requests of `shifts.py`; the traffic ignores them.
+        shift: What is different from usual.
         adas: Whether the vehicle has a system that can drive.
         from_gate: Whether the drive begins at the depot's gate from a standstill, else somewhere on the way, rolling.
+        repeats: Another drive whose motion and traffic this one repeats; its sensors still err in their own way.
     """
 
     drive_id: str
@@ -113,9 +134,10 @@ class DrivePlan:
     sensors: tuple[str, ...] = ()
     events: tuple[EventRequest, ...] = ()
     faults: tuple[Any, ...] = ()
-    shifts: tuple[Any, ...] = ()
+    shift: Shift = NO_SHIFT
     adas: bool = True
     from_gate: bool = False
+    repeats: Repeated | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +225,11 @@ class Track:
         yaw_mrad: int32[n], heading without jumps.
         speed_mmps: int32[n], along the heading, never negative.
         lamps: uint8[n], flags of `Lamp`.
+        z_mm: int32[n], height of the ground below it: a pavement's is that of its kerb; None for the road's, 0.
+        hitch_mm: Of a vehicle with a trailer: hitch behind the front. Its yaw is the tractor's, and the reference point
+            is where the middle would be if both stood straight behind each other.
+        trailer_mm: Front of the trailer behind that of the tractor.
+        trailer_yaw_mrad: int32[n], heading of the trailer, without jumps; None without one.
     """
 
     agent_id: int
@@ -218,6 +245,10 @@ class Track:
     yaw_mrad: NDArray[np.int32]
     speed_mmps: NDArray[np.int32]
     lamps: NDArray[np.uint8]
+    z_mm: NDArray[np.int32] | None = None
+    hitch_mm: int = 0
+    trailer_mm: int = 0
+    trailer_yaw_mrad: NDArray[np.int32] | None = None
 
     @property
     def end_step(self) -> int:

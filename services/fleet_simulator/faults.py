@@ -47,6 +47,8 @@ class FaultKind:
 FAULT_KINDS: Final[Mapping[str, FaultKind]] = {
     "dropout": FaultKind("measurements", 0.0, "", "no messages for a while"),
     "spike": FaultKind("measurements", 20.0, "unit of the field", "one value far off"),
+    "offset": FaultKind("measurements", 10.0, "unit of the field", "one value wrong by as much for a while"),
+    "saturated": FaultKind("measurements", 20.0, "unit of the field", "one value at the end of its scale for a while"),
     "frozen": FaultKind("measurements", 0.0, "", "the same values for a while, at fresh times"),
     "rate_change": FaultKind("measurements", 4.0, "times slower", "fewer measurements for a while"),
     "missing_sensor": FaultKind("measurements", 0.0, "", "no message at all"),
@@ -182,6 +184,8 @@ class SensorFaults:
             inside = (t_ns >= holds.start_ns) & (t_ns < holds.end_ns)
             if fault.kind == "spike":
                 inside = self._spike(fault, inside, columns, already=self.affected[number])
+            elif fault.kind in {"offset", "saturated"}:
+                self._displace(fault, inside, columns)
             elif fault.kind == "frozen":
                 self._freeze(inside, columns)
             else:
@@ -199,12 +203,15 @@ class SensorFaults:
         hit = np.zeros_like(inside)
         if not already and inside.any():
             hit[int(np.argmax(inside))] = True
-            column = columns[self._source.spiking]
-            # Whole numbers stay whole: they become bits of a frame or nanoseconds.
-            columns[self._source.spiking] = column + (hit * fault.size).astype(column.dtype).reshape(
-                -1, *[1] * (column.ndim - 1)
-            )
+            self._displace(fault, hit, columns)
         return hit
+
+    def _displace(self, fault: FaultRequest, inside: NDArray[np.bool_], columns: Columns) -> None:
+        """Give one value another size, or shift it; whole numbers stay whole: they become bits or nanoseconds."""
+        column = columns[self._source.spiking]
+        size = np.asarray(fault.size).astype(column.dtype)
+        wrong = size if fault.kind == "saturated" else column + size
+        columns[self._source.spiking] = np.where(inside.reshape(-1, *[1] * (column.ndim - 1)), wrong, column)
 
     def _freeze(self, inside: NDArray[np.bool_], columns: Columns) -> None:
         if not inside.any():

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.fleet_simulator.drive_truth import DrivePlan
+from services.fleet_simulator.drive_truth import DrivePlan, DriveTruth
 from services.fleet_simulator.faults import uploads, without_faults
 from services.fleet_simulator.obstacles import obstacles_of
+from services.fleet_simulator.picture_truth import PictureTruth
 from services.fleet_simulator.pictures import Pictures, make_renderer
 from services.fleet_simulator.recording import record
+from services.fleet_simulator.repeating import moved
 from services.fleet_simulator.sensors.camera import Camera
 from services.fleet_simulator.sensors.catalogue import CAMERA
 from services.fleet_simulator.sensors.scene import Scene
@@ -69,22 +71,33 @@ class DriveMaker:
             UnknownSensorError: When plan or faults name a sensor that there is not.
             CameraUnavailableError: When a camera is wanted and there is no OpenGL.
         """
-        happened = simulate_drive(plan, self.network, self.policy)
+        happened = self._happens(plan)
         scene = Scene(happened, self.network, self.policy["sensors"])
         if _LIDAR in plan.sensors:
             scene = replace(scene, obstacles=self._obstacles)
         recordings.mkdir(parents=True, exist_ok=True)
         path = recordings / f"{plan.drive_id}.mcap"
-        pictures = Pictures(happened, self._renderer) if CAMERA in plan.sensors else None
+        pictures = self._pictures(happened, truth) if CAMERA in plan.sensors else None
         recorded = record(path, scene, extra=self._cameras(scene, pictures))
         write_truth(truth, happened, recorded)
         if pictures is not None:
-            pictures.write_truth(truth)
+            pictures.finish()
         if any(step.is_sound for step in uploads(plan)):
             (recordings / SOUND).mkdir(exist_ok=True)
             sound = replace(scene, truth=replace(happened, plan=without_faults(plan)))
             record(recordings / SOUND / path.name, sound, extra=self._cameras(sound, pictures))
         return path
+
+    def _happens(self, plan: DrivePlan) -> DriveTruth:
+        if plan.repeats is None:
+            return simulate_drive(plan, self.network, self.policy)
+        again = replace(plan, seed=plan.repeats.seed, start_ns=plan.repeats.start_ns, repeats=None)
+        truth = simulate_drive(again, self.network, self.policy)
+        return moved(replace(truth, plan=plan), plan.start_ns - again.start_ns)
+
+    def _pictures(self, happened: DriveTruth, truth: Path) -> Pictures:
+        camera = self.policy["camera"]
+        return Pictures(happened, self._renderer, camera, PictureTruth(truth, camera["pixel_truth"]))
 
     def _cameras(self, scene: Scene, pictures: Pictures | None) -> list[Camera]:
         if pictures is None:

@@ -2,12 +2,13 @@
 
 The folder lies outside the landing zone, and nothing of the pipeline reads it. Files:
 
-- ``drive.json``: plan, vehicle's measures, conditions, events, requests that no event came of, recorder and sensor
-  clocks, latencies and errors, faults with time and size, uploads.
+- ``drive.json``: plan with its shift, vehicle's measures, conditions, events, requests that no event came of, recorder
+  and sensor clocks, latencies and errors, faults with time and size, uploads.
 - ``ego.parquet``: the ego vehicle at 100 Hz, with map edge and lane at each instant.
 - ``tracks.parquet``: all other road users at 20 Hz. ``agents.parquet``: what they are.
 - ``lights.parquet``: changes of the traffic lights along the route.
 - ``clocks.parquet``: once a second, what the recorder's and each sensor's clock showed.
+- ``camera_*.parquet``: what is in the pictures, see `picture_truth.py`.
 """
 
 import json
@@ -85,10 +86,11 @@ def _plan(plan: DrivePlan) -> dict[str, Any]:
     }
     return {
         **plain,
+        "repeats": None if plan.repeats is None else asdict(plan.repeats),
         "sensors": list(plan.sensors),
         "events": [asdict(event) for event in plan.events],
         "faults": [fault.as_json() for fault in plan.faults],
-        "shifts": [repr(shift) for shift in plan.shifts],
+        "shift": plan.shift.as_json(),
     }
 
 
@@ -120,6 +122,11 @@ def tracks_table(truth: DriveTruth) -> "pa.Table":
         ("lamps", np.uint8),
     ):
         columns[name] = joined([getattr(track, name) for track in tracks], kind)
+    flat = [np.zeros(len(track.x_mm), np.int32) if track.z_mm is None else track.z_mm for track in tracks]
+    columns["z_mm"] = joined(flat, np.int32)
+    trailing = [track.yaw_mrad if track.trailer_yaw_mrad is None else track.trailer_yaw_mrad for track in tracks]
+    rigid = joined([np.full(len(track.x_mm), track.trailer_yaw_mrad is None) for track in tracks], np.bool_)
+    columns["trailer_yaw_mrad"] = pa.array(joined(trailing, np.int32), mask=rigid)
     return pa.table(columns)
 
 
@@ -127,7 +134,7 @@ def agents_table(tracks: Sequence[Track]) -> "pa.Table":
     """Other road users, one row each."""
     import pyarrow as pa
 
-    numbers = ("agent_id", "length_mm", "width_mm", "height_mm", "look", "first_step")
+    numbers = ("agent_id", "length_mm", "width_mm", "height_mm", "look", "first_step", "hitch_mm", "trailer_mm")
     columns: dict[str, Any] = {name: pa.array([getattr(t, name) for t in tracks], pa.int64()) for name in numbers}
     columns["kind"] = pa.array([track.kind for track in tracks], pa.string())
     columns["parked"] = pa.array([track.parked for track in tracks], pa.bool_())

@@ -123,10 +123,12 @@ void main() {
     light = light_on(place, normal, height);
     light += vec3(1.0, 0.96, 0.88) * headlight(place, normal) * ego_lit * (kind == 15 || kind == 17 ? 2.5 : 1.0);
     light *= 0.62 + 0.38 * clamp(height * 1.6 + normal.z * 0.4, 0.0, 1.0);
+    // Faces are round at a scale that the mesh does not have: they catch light from all sides.
+    if (kind == 16) light = light * 1.1 + (sky + ground_light) * 0.28;
     albedo = own;
     uv = in_uv;
     vec2 slot = vec2(mod(in_scale.w, 4.0), floor(in_scale.w * 0.25));
-    if (kind == 15) uv = (slot + 0.02 + 0.96 * in_uv) * vec2(0.25, 0.0625);
+    if (kind == 15) uv = (slot + vec2(0.03125, 0.0625) + vec2(0.9375, 0.875) * in_uv) * vec2(0.25, 0.0625);
     if (kind == 16) uv = (vec2(float(face & 3), float(face >> 2)) + 0.01 + 0.98 * in_uv) * 0.25;
     id = in_id;
     vec3 p = place;

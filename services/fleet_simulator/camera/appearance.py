@@ -4,28 +4,32 @@ Here belongs the way from an agent to what the graphics library draws. Shapes ar
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 
 from services.fleet_simulator.camera.meshes import roadside
+from services.fleet_simulator.camera.meshes.body import FAR
+from services.fleet_simulator.camera.meshes.buses import bus
 from services.fleet_simulator.camera.meshes.cars import SHAPES, car
-from services.fleet_simulator.camera.meshes.heavy import articulated_truck, box_truck, bus
+from services.fleet_simulator.camera.meshes.heavy import box_truck, semi_trailer, tractor
 from services.fleet_simulator.camera.meshes.mesh import Mesh
 from services.fleet_simulator.camera.meshes.people import STANDING, WALK_PHASES, person, walking
 from services.fleet_simulator.camera.meshes.trees import tree
 from services.fleet_simulator.camera.meshes.two_wheelers import PEDAL_PHASES, bicycle, motorcycle
-from services.fleet_simulator.camera.scene import Agent, Lamp
+from services.fleet_simulator.camera.scene import Agent, Lamp, Trailer
 
 _STREAM: Final = 307
 STATURE_M: Final = 1.75
 _STRIDE_M: Final = 1.4
 _PEDAL_M: Final = 5.5
 _BLINK_NS: Final = 667_000_000
-_NEAR_M: Final = {"pedestrian": 14.0, "cyclist": 14.0, "bicycle": 14.0}
-_NEAR_VEHICLE_M: Final = 16.0
+_BOUNDS_M: Final = dict.fromkeys(("pedestrian", "cyclist", "bicycle"), (14.0, 28.0))
+_VEHICLE_BOUNDS_M: Final = (16.0, 36.0)
 _WALKS_MPS: Final = 0.25
+_MEASURED_AS: Final = {"cyclist": "bicycle", "trailer": "articulated_truck"}
 MeshKey = tuple[Any, ...]
 
 
@@ -44,36 +48,46 @@ class Wardrobe:
         """Make the mesh of a key."""
         kind, *rest = key
         if kind == "tree":
-            return tree(rest[0], near=rest[1])
+            return tree(rest[0], detail=rest[1])
         if kind == "pedestrian":
-            clothes, hair, bag, pose, near = rest
+            clothes, hair, bag, pose, detail = rest
             return person(
                 STATURE_M,
                 STANDING[pose - WALK_PHASES] if pose >= WALK_PHASES else walking(pose / WALK_PHASES),
                 clothes=clothes,
                 hair=hair,
                 bag=bag,
-                near=near,
+                detail=detail,
             )
         if kind in _ROADSIDE:
             thing: Mesh = _ROADSIDE[kind](*rest)
             return thing
         return self._vehicle(kind, *rest)
 
-    def _vehicle(self, kind: str, detail: int = 0) -> Mesh:
-        size = self._vehicles["bicycle" if kind == "cyclist" else kind]
+    def _vehicle(self, kind: str, detail: int = 0, phase: int = 0) -> Mesh:
+        size = self._vehicles[_MEASURED_AS.get(kind, kind)]
         if kind in ("bicycle", "cyclist"):
-            return bicycle(size["length_m"], size["height_m"], detail / PEDAL_PHASES)
+            return bicycle(size["length_m"], size["height_m"], phase / PEDAL_PHASES, detail=detail)
         if kind == "motorcycle":
-            return motorcycle(size["length_m"], size["height_m"])
+            return motorcycle(size["length_m"], size["height_m"], detail=detail)
         measures = (size["length_m"], size["width_m"], size["height_m"])
+        if kind == TRAILER:
+            return semi_trailer(*measures, size["trailer"]["hitch_m"], size["trailer"]["begins_m"], detail=detail)
         if kind in SHAPES:
             return car(kind, *measures, detail=detail)
-        return _HEAVY[kind](*measures, near=detail == 0)
+        return _HEAVY[kind](*measures, detail=detail)
+
+    def complete(self, agent: Agent) -> Agent:
+        """The agent with a trailer in line where it must have one and nothing is said of it."""
+        if agent.kind != TRAILED or agent.trailer is not None:
+            return agent
+        measures = self._vehicles[TRAILED]["trailer"]
+        return replace(agent, trailer=Trailer(agent.yaw_rad, measures["hitch_m"], measures["begins_m"]))
 
     def key(self, agent: Agent, distance_m: float) -> MeshKey:
         """Which mesh shows an agent at a distance."""
-        near = distance_m < _NEAR_M.get(agent.kind, _NEAR_VEHICLE_M)
+        bounds = _BOUNDS_M.get(agent.kind, _VEHICLE_BOUNDS_M)
+        detail = sum(distance_m >= bound for bound in bounds)
         if agent.kind == "pedestrian":
             clothes, hair, bag, stand = _outfit(agent.look)
             step = int(agent.travelled_m / _STRIDE_M * WALK_PHASES + agent.look) % WALK_PHASES
@@ -83,11 +97,20 @@ class Wardrobe:
                 hair,
                 bag,
                 step if agent.speed_mps > _WALKS_MPS else WALK_PHASES + stand,
-                near,
+                detail,
             )
         if agent.kind in ("bicycle", "cyclist"):
-            return (agent.kind, int(agent.travelled_m / _PEDAL_M * PEDAL_PHASES) % PEDAL_PHASES)
-        return (agent.kind,) if agent.kind == "motorcycle" else (agent.kind, 0 if near else 1)
+            return (agent.kind, detail, int(agent.travelled_m / _PEDAL_M * PEDAL_PHASES) % PEDAL_PHASES)
+        return (agent.kind, detail)
+
+    @staticmethod
+    def plain(key: MeshKey) -> MeshKey:
+        """The coarsest mesh of the same shape."""
+        if key[0] == "pedestrian":
+            return (*key[:-1], FAR)
+        if key[0] == "light":
+            return ("light", False)
+        return (key[0], FAR, *key[2:]) if key[0] in _BY_DETAIL else key
 
     def scale(self, agent: Agent) -> tuple[float, float, float]:
         """Factors that give the mesh the agent's measures."""
@@ -107,7 +130,12 @@ class Wardrobe:
         return _colours(agent.kind, agent.look, self._paints, self._clothes)
 
 
-_HEAVY: Final = {"box_truck": box_truck, "articulated_truck": articulated_truck, "bus": bus}
+TRAILED: Final = "articulated_truck"
+"""Kind that draws a trailer."""
+TRAILER: Final = "trailer"
+"""The trailer's mesh."""
+_HEAVY: Final = {"box_truck": box_truck, TRAILED: tractor, "bus": bus}
+_BY_DETAIL: Final = frozenset({*SHAPES, *_HEAVY, TRAILER, "bicycle", "cyclist", "motorcycle"})
 
 
 def _plain(name: str) -> Mesh:
@@ -115,12 +143,12 @@ def _plain(name: str) -> Mesh:
 
 
 _ROADSIDE: Final[dict[str, Any]] = {
-    "light": roadside.light_head,
+    "light": lambda near: roadside.light_head(near=near),
     "cone": roadside.cone,
     "sign": _plain,
     "pole": roadside.pole,
     "mast": roadside.mast_arm,
-    "lantern": lambda: roadside.lantern()[0],
+    "lantern": lambda near: roadside.lantern(near=near)[0],
     "bulb": lambda: roadside.lantern()[1],
     "rail": roadside.guard_rail,
 }

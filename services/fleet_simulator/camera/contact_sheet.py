@@ -5,7 +5,7 @@ is that of simulated drives; weather and light of each tile are set here.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleet_assets.policy.documents import load_policies
-from services.fleet_simulator.camera.from_truth import scene_at
+from services.fleet_simulator.camera.from_truth import Stage
+from services.fleet_simulator.camera.ground import KERB_M, EdgeLine, edge_lines
+from services.fleet_simulator.camera.plates import plate_text
 from services.fleet_simulator.camera.renderer import CameraRenderer
-from services.fleet_simulator.camera.scene import CameraSpec, Lamp, SceneState, Surroundings
+from services.fleet_simulator.camera.scene import Agent, CameraSpec, EgoPose, Lamp, SceneState, Surroundings, Trailer
 from services.fleet_simulator.drive_truth import NS_PER_S, DrivePlan, DriveTruth
 from services.fleet_simulator.traffic.drive import simulate_drive
 from services.fleet_simulator.world.generate import generate_network
@@ -31,6 +33,10 @@ _SECONDS: Final = 60
 _NEAR_M: Final = 45.0
 _DARK_DEG: Final = 2.0
 _GLOOM_M: Final = 2_000.0
+_STREET_M: Final = 60.0
+_BENT_RAD: Final = 0.45
+_PERSON: Final = {"length_m": 0.5, "width_m": 0.5, "height_m": 1.75}
+_WITHOUT_PLATE: Final = frozenset({"pedestrian", "cyclist"})
 TILES: Final[Mapping[str, Surroundings]] = {
     "day": Surroundings("clear", 0.0, 20_000.0, 0.35, 0.0, 48.0, 150.0),
     "morning": Surroundings("clear", 0.0, 14_000.0, 0.25, 0.0, 14.0, 80.0),
@@ -56,7 +62,7 @@ def _interest(scene: SceneState) -> float:
     return float(sum(np.sqrt(count) for count in kinds.values()))
 
 
-def _dressed(scene: SceneState, surroundings: Surroundings) -> SceneState:
+def dressed(scene: SceneState, surroundings: Surroundings) -> SceneState:
     """A scene under other weather; in the dark and in gloom everybody drives with lamps."""
     lit = (
         surroundings.sun_elevation_deg < _DARK_DEG
@@ -83,16 +89,60 @@ def _drives(network: RoadNetwork, policy: Mapping[str, Any], count: int) -> list
     ]
 
 
+def _staged(network: RoadNetwork, policy: Mapping[str, Any]) -> dict[str, SceneState]:
+    """Scenes that few drives come by: a work zone, people on a crossing, a truck that turns."""
+    lines = edge_lines(network)
+    works = next(line for line in lines if line.edge.work_zone is not None and line.length_m > _STREET_M)
+    begins = works.edge.work_zone.first_m if works.edge.work_zone is not None else 0.0
+    street = max((line for line in lines if line.edge.road_class == "residential"), key=lambda line: line.length_m)
+    arterial = max((line for line in lines if line.edge.road_class == "primary"), key=lambda line: line.length_m)
+
+    def at(line: EdgeLine, s_m: float, cast: Sequence[tuple[str, float, float, float]]) -> SceneState:
+        point, yaw = line.at(max(3.0, s_m))
+        cosine, sine = np.cos(yaw), np.sin(yaw)
+        right = (0.5 if line.edge.lanes == 1 else 1.5) * line.edge.lane_width_m
+        x, y = point + np.array([sine, -cosine]) * right
+        agents = []
+        for number, (kind, ahead, left, turn) in enumerate(cast, 1):
+            size = policy["vehicles"].get("bicycle" if kind == "cyclist" else kind, _PERSON)
+            place = float(x + cosine * ahead - sine * left), float(y + sine * ahead + cosine * left)
+            measures = (size["length_m"], size["width_m"], size["height_m"])
+            walks = 1.3 if kind == "pedestrian" else 8.0
+            on_foot = kind == "pedestrian" and abs(left) > line.half_m - right
+            text = "" if kind in _WITHOUT_PLATE else plate_text(number)
+            one = Agent(number, kind, *place, yaw + turn, *measures, 40 + number, text, Lamp.NONE, walks, 0.3 * number)
+            if kind == "articulated_truck":
+                towed = size["trailer"]
+                one = replace(one, trailer=Trailer(one.yaw_rad + _BENT_RAD, towed["hitch_m"], towed["begins_m"]))
+            agents.append(replace(one, z_m=KERB_M if on_foot else 0.0))
+        surroundings = TILES["day"] if line is not arterial else TILES["overcast"]
+        return SceneState(_START_NS, EgoPose(float(x), float(y), yaw), tuple(agents), (), surroundings, seed=1)
+
+    people = [("pedestrian", 7.0 + 1.6 * k, 2.6 - 1.5 * k, np.pi / 2.0 * (1 if k % 2 else 3)) for k in range(4)]
+    return {
+        "work zone": at(works, begins - 12.0, [("box_truck", 34.0, 0.3, 0.0), ("pedestrian", 16.0, -3.4, 3.1)]),
+        "people": at(street, 40.0, [*people, ("cyclist", 15.0, -0.9, 0.0), ("hatchback", 22.0, 2.8, np.pi)]),
+        "truck": at(
+            arterial,
+            50.0,
+            [("articulated_truck", 27.0, 5.0, np.pi - 0.2), ("bus", 32.0, 0.0, 0.0), ("motorcycle", 9.0, 1.2, 0.0)],
+        ),
+    }
+
+
 def contact_sheet() -> NDArray[np.uint8]:
     """Draw the sheet, uint8[h, w, 3], blue, green, red."""
     policy = load_policies()["simulation"]
     network = generate_network(1, policy["world"])
     renderer = CameraRenderer(network, policy, CameraSpec())
-    pictures = []
+    scenes: dict[str, SceneState] = {}
     for drive, (name, surroundings) in zip(_drives(network, policy, len(TILES)), TILES.items(), strict=True):
-        scenes = [scene_at(drive, int(drive.ego.t_ns[0]) + 2 * second * NS_PER_S) for second in range(_SECONDS // 2)]
-        best = max(scenes, key=_interest)
-        picture = cv2.resize(renderer.render(_dressed(best, surroundings)).bgr, _TILE_PX, interpolation=cv2.INTER_AREA)
+        stage = Stage(drive)
+        moments = [stage.at(int(drive.ego.t_ns[0]) + 2 * second * NS_PER_S) for second in range(_SECONDS // 2)]
+        scenes[name] = dressed(max(moments, key=_interest), surroundings)
+    pictures = []
+    for name, scene in {**scenes, **_staged(network, policy)}.items():
+        picture = cv2.resize(renderer.render(scene).bgr, _TILE_PX, interpolation=cv2.INTER_AREA)
         cv2.putText(picture, name, (9, 263), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (20, 20, 20), 3, cv2.LINE_AA)
         cv2.putText(picture, name, (9, 263), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (245, 245, 245), 1, cv2.LINE_AA)
         pictures.append(picture)

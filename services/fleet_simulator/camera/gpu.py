@@ -37,7 +37,7 @@ def open_context() -> Any:
     """
     # Mesa's own threads would make every process fight for all cores; one process per core is faster.
     os.environ.setdefault("LP_NUM_THREADS", "0")
-    remedy = f"Install them with `apt-get install -y {' '.join(PACKAGES)}`, or simulate without cameras."
+    remedy = f"Install Debian's packages with `apt-get install -y {' '.join(PACKAGES)}`, or simulate without cameras."
     try:
         import moderngl
     except ImportError as error:
@@ -47,8 +47,7 @@ def open_context() -> Any:
         context = create(backend="egl", require=330)
     except Exception as error:
         raise CameraUnavailableError(
-            f"the simulated camera needs OpenGL 3.3 through EGL, which does not start here: {error}. "
-            f"The Debian packages are {', '.join(PACKAGES)}. {remedy}"
+            f"the simulated camera needs OpenGL 3.3 through EGL, which does not start here: {error}. {remedy}"
         ) from error
     return context
 

@@ -3,6 +3,7 @@
 Here belong filters over pixels, all drawn from the scene's seed and time.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -47,12 +48,11 @@ def bloom(picture: Pixels, strength: float) -> Pixels:
     """Bright places shine into their neighbourhood."""
     small = cv2.resize(picture, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
     bright = cv2.subtract(small, np.full_like(small, 120))
-    wide = cv2.GaussianBlur(bright, (0, 0), 3.5)
-    halo = cv2.resize(
-        cv2.addWeighted(bright, 0.35, wide, 1.4, 0.0), picture.shape[1::-1], interpolation=cv2.INTER_LINEAR
-    )
+    # A box three times over is a bell.
+    wide = cv2.blur(cv2.blur(cv2.blur(bright, (7, 7)), (7, 7)), (7, 7))
+    halo = cv2.addWeighted(bright, 0.35 * strength, wide, 1.4 * strength, 0.0)
     return np.asarray(
-        cv2.scaleAdd(halo.astype(np.float32), strength, picture.astype(np.float32)).clip(0, 255), dtype=np.uint8
+        cv2.add(picture, cv2.resize(halo, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)), dtype=np.uint8
     )
 
 
@@ -84,32 +84,71 @@ def drops(picture: Pixels, rain_mm_h: float, t_ns: int, seed: int) -> Pixels:
     """Drops on the windscreen: small lenses that show the scene upside down and blurred."""
     height, width = picture.shape[:2]
     count = int(np.clip(6.0 + 3.0 * rain_mm_h, 6, 34))
-    rng = np.random.default_rng([_STREAM, 3, seed, t_ns // _DROP_NS])
-    share = (t_ns % _DROP_NS) / _DROP_NS
-    turned = np.asarray(cv2.blur(picture[::-4, ::4], (3, 3)), dtype=np.uint8)
+    table = _drops(height, width, count, t_ns // _DROP_NS, seed)
+    # Those that have fallen in this period so far.
+    end = int(np.searchsorted(table.born, (t_ns % _DROP_NS) / _DROP_NS + 0.25))
+    turned = np.asarray(cv2.blur(picture[::-4, ::4], (3, 3)), dtype=np.uint8).reshape(-1, 3)
     result = picture.copy()
-    for index in range(count):
-        x, y, radius, born = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(2.5, 7.5), rng.random()
-        if born > share + 0.25:  # noqa: PLR2004 - fallen later in this period
-            continue
-        _drop(result, turned, x, y, radius * (0.8 + 0.4 * (index % 3)))
+    flat = result.reshape(-1, 3)
+    places = table.place[:end]
+    flat[places] = flat[places] * (1.0 - table.cover[:end]) + turned[table.shows[:end]] * table.light[:end]
     return result
 
 
-def _drop(picture: Pixels, turned: Pixels, x: float, y: float, radius: float) -> None:
-    height, width = picture.shape[:2]
-    reach = int(np.ceil(radius)) + 1
-    left, top = max(0, int(x) - reach), max(0, int(y) - reach)
-    right, bottom = min(width, int(x) + reach), min(height, int(y) + reach)
-    if right - left < 3 or bottom - top < 3:  # noqa: PLR2004
-        return
-    rows, columns = np.mgrid[top:bottom, left:right]
-    away = np.hypot((columns - x), (rows - y) * 0.85) / radius
-    cover = (np.clip((1.0 - away) * 2.2, 0.0, 1.0) * 0.45)[..., None].astype(np.float32)
-    rim = (1.0 - 0.30 * np.clip(away - 0.45, 0.0, 1.0))[..., None].astype(np.float32)
-    small = turned[np.clip(rows // 4, 0, turned.shape[0] - 1), np.clip(columns // 4, 0, turned.shape[1] - 1)]
-    window = picture[top:bottom, left:right]
-    window[:] = window * (1.0 - cover) + small * rim * cover
+@dataclass(frozen=True)
+class _Drops:
+    """Pixels of drops in the order in which these fall; every pixel belongs to the first drop on it.
+
+    Attributes:
+        born: float64[n], when, a share of the period.
+        place: int64[n], the pixel.
+        shows: int64[n], the pixel of the small, turned picture that it shows.
+        cover: float32[n, 1], how much of the scene it hides.
+        light: float32[n, 1], how much of that pixel it shows.
+    """
+
+    born: NDArray[np.float64]
+    place: NDArray[np.int64]
+    shows: NDArray[np.int64]
+    cover: NDArray[np.float32]
+    light: NDArray[np.float32]
+
+
+@lru_cache(maxsize=4)
+def _drops(height: int, width: int, count: int, period: int, seed: int) -> _Drops:
+    rng = np.random.default_rng([_STREAM, 3, seed, period])
+    drawn = [(rng.random(), rng.uniform(0, width), rng.uniform(0, height), rng.uniform(2.5, 7.5)) for _ in range(count)]
+    columns_of, parts = -(-width // 4), []
+    for index, (born, x, y, radius) in enumerate(sorted(drawn)):
+        size = radius * (0.8 + 0.4 * (index % 3))
+        reach = int(np.ceil(size)) + 1
+        rows, columns = np.mgrid[
+            max(0, int(y) - reach) : min(height, int(y) + reach), max(0, int(x) - reach) : min(width, int(x) + reach)
+        ]
+        away = np.hypot((columns - x), (rows - y) * 0.85) / size
+        cover = np.clip((1.0 - away) * 2.2, 0.0, 1.0) * 0.45
+        kept = cover > 0.0
+        parts.append(
+            np.stack(
+                [
+                    np.full(int(kept.sum()), born),
+                    rows[kept] * width + columns[kept],
+                    rows[kept] // 4 * columns_of + columns[kept] // 4,
+                    cover[kept],
+                    (cover * (1.0 - 0.30 * np.clip(away - 0.45, 0.0, 1.0)))[kept],
+                ]
+            )
+        )
+    table = np.concatenate(parts, axis=1)
+    first = np.sort(np.unique(table[1], return_index=True)[1])
+    born, place, shows, cover, light = table[:, first]
+    return _Drops(
+        born,
+        place.astype(np.int64),
+        shows.astype(np.int64),
+        cover[:, None].astype(np.float32),
+        light[:, None].astype(np.float32),
+    )
 
 
 @lru_cache(maxsize=4)

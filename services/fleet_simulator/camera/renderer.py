@@ -14,22 +14,26 @@ from numpy.typing import NDArray
 
 from services.fleet_simulator.camera import agent_shaders, lens, shaders, textures
 from services.fleet_simulator.camera.appearance import MeshKey, Wardrobe
-from services.fleet_simulator.camera.cast import Cast, instances, lit_by_ego, shadows, signals_of
-from services.fleet_simulator.camera.faces import HAIR_TONES, SKIN_TONES, face_atlas
+from services.fleet_simulator.camera.cast import Cast, instances, lit_by_ego, shadows, sighted, signals_of
+from services.fleet_simulator.camera.faces import HAIR_TONES, SKIN_TONES
 from services.fleet_simulator.camera.gpu import Drawable, MeshPool, open_context, set_uniforms
 from services.fleet_simulator.camera.ground import terrain_plane
 from services.fleet_simulator.camera.illumination import Illumination, environment, illuminate, sky_panorama
-from services.fleet_simulator.camera.plates import SLOT_PX, PlateSlots, plate_atlas_shape, plate_picture, slot_origin
-from services.fleet_simulator.camera.scene import Agent, CameraSpec, ClassId, Frame, SceneState, Surroundings
+from services.fleet_simulator.camera.images import UNITS, Images
+from services.fleet_simulator.camera.scene import CameraSpec, ClassId, Frame, SceneState, Surroundings
 from services.fleet_simulator.camera.shade import MAP_M, light_map, map_corner, sun_at
 from services.fleet_simulator.camera.silhouettes import Silhouettes
-from services.fleet_simulator.camera.town import Chunk, Town
-from services.fleet_simulator.camera.truth import amodal_box, clipped, object_boxes, pii_boxes
+from services.fleet_simulator.camera.town import CHUNK_M, Chunk, Town
+from services.fleet_simulator.camera.truth import amodal_boxes, half_hidden, object_boxes, pii_boxes, pixels_of
 from services.fleet_simulator.camera.view import View, view_of
 from services.fleet_simulator.world.road_network import RoadNetwork
 
 _STREAM: Final = 309
 _SIGHT_M: Final = 330.0
+_MIRRORED: Final = 8
+"""Squares whose buildings a wet road mirrors; those of the others are a row of pixels."""
+_MARKED: Final = 12
+"""Squares whose lane markings are drawn; beyond them a line is a fraction of a pixel wide."""
 _LAMP_AHEAD_M: Final = 2.9
 _LAMP_HEIGHT_M: Final = 0.65
 _PASSES: Final = {
@@ -44,12 +48,11 @@ _PASSES: Final = {
 }
 _COLOUR_ONLY: Final = ((True,) * 4, (False,) * 4)
 _ALL: Final = ((True,) * 4, (True,) * 4)
-_TEXTURE_UNITS: Final = {"light_map": 0, "layers": 1, "environment": 2, "prints": 3, "panorama": 4}
 _CONSTANTS: Final[dict[str, Any]] = {
     "skins": [tuple(value**2 for value in tone) for tone in SKIN_TONES],
     "hairs": [tuple(value**2 for value in tone) for tone in HAIR_TONES],
     **agent_shaders.material_tables(),
-    **_TEXTURE_UNITS,
+    **UNITS,
 }
 
 
@@ -74,9 +77,8 @@ class CameraRenderer:
         self._wardrobe = Wardrobe(policy)
         self._pool = MeshPool(self._gl, self._wardrobe.build)
         self._outlines: dict[MeshKey, Any] = {}
-        self._slots = PlateSlots()
         self._silhouettes = Silhouettes(self._gl, self._pool)
-        self._make_textures()
+        self._images = Images(self._gl)
         self._make_targets()
         self._stream_arrays: dict[int, dict[str, Any]] = {}
         self._light_key: Any = None
@@ -101,36 +103,6 @@ class CameraRenderer:
         """Give everything back to the graphics library."""
         self._gl.release()
 
-    def _make_textures(self) -> None:
-        layers = textures.surface_layers()
-        array = self._gl.texture_array((layers.shape[2], layers.shape[1], len(layers)), 4, layers.tobytes())
-        array.build_mipmaps()
-        # Anisotropy would cost ten times the rest of the picture; lane markings are smoothed by their own shader.
-        array.filter = (self._gl.LINEAR_MIPMAP_NEAREST, self._gl.LINEAR)
-        self._textures = {
-            "layers": array,
-            "light_map": self._picture(np.zeros((256, 256, 2), dtype=np.uint8)),
-            "panorama": self._picture(np.zeros((128, 512, 3), dtype=np.float32)),
-            "environment": self._picture(np.zeros((64, 128, 3), dtype=np.float32)),
-        }
-        blank = np.full((*plate_atlas_shape(), 4), 238, dtype=np.uint8)
-        prints = np.stack([blank, face_atlas(), textures.sign_atlas()])
-        self._textures["prints"] = self._gl.texture_array(
-            (prints.shape[2], prints.shape[1], len(prints)), 4, prints.tobytes()
-        )
-        self._textures["prints"].build_mipmaps()
-        self._textures["prints"].filter = (self._gl.LINEAR_MIPMAP_LINEAR, self._gl.LINEAR)
-        self._textures["light_map"].repeat_x = self._textures["light_map"].repeat_y = False
-        self._textures["panorama"].repeat_y = self._textures["environment"].repeat_y = False
-
-    def _picture(self, pixels: NDArray[Any]) -> Any:
-        kind = "f4" if pixels.dtype == np.float32 else "f1"
-        texture = self._gl.texture(
-            (pixels.shape[1], pixels.shape[0]), pixels.shape[2], pixels.tobytes(), dtype=kind, alignment=1
-        )
-        texture.filter = (self._gl.LINEAR, self._gl.LINEAR)
-        return texture
-
     def _make_targets(self) -> None:
         size = (self.spec.width, self.spec.height)
         self._colour = self._gl.renderbuffer(size, 4)
@@ -148,32 +120,49 @@ class CameraRenderer:
         self._bgr = np.empty((self.spec.height, self.spec.width, 4), dtype=np.uint8)
         self._ids = np.empty((self.spec.height, self.spec.width, 2), dtype=np.uint32)
 
-    def render(self, scene: SceneState) -> Frame:
-        """Draw a scene; the same scene gives the same bytes, whatever was drawn before."""
-        view = view_of(self.spec, scene.ego)
+    def render(self, scene: SceneState, camera: CameraSpec | None = None) -> Frame:
+        """Draw a scene; the same scene gives the same bytes, whatever was drawn before.
+
+        Args:
+            scene: The scene.
+            camera: Camera that looks elsewhere, of the same size.
+
+        Raises:
+            ValueError: When its size is another one.
+        """
+        spec = camera or self.spec
+        if (spec.width, spec.height) != (self.spec.width, self.spec.height):
+            raise ValueError(
+                f"camera of {spec.width} x {spec.height} pixels: this renderer's pictures have "
+                f"{self.spec.width} x {self.spec.height}. Make another renderer"
+            )
+        view = view_of(spec, scene.ego)
         light = self._lighting(scene.surroundings)
         reach = float(np.clip(5.0 / light.extinction_1pm, 60.0, _SIGHT_M))
         keys = self._town.keys_near(float(view.eye[0]), float(view.eye[1]), reach)
         shade = self._shade(view, light)
         cast = Cast(view, self._wardrobe, self._outlines, self._pool.mesh)
-        agents = cast.add_agents(scene.agents, scene.t_ns, self._plates(scene.agents))
+        cast.add_agents(scene.agents, scene.t_ns, self._images.plates(view.eye, scene.agents))
         wet = scene.surroundings.wetness
-        things = [(index, self._town.things[index]) for index in self._town.things_in(keys)]
-        cast.add_things(things, signals_of(scene, [thing for _, thing in things]), light.lamps)
-        cast.vehicle_halos(agents, scene.t_ns, light.lamps, wet)
+        indices = self._town.things_in(keys)
+        lights = [thing for thing in map(self._town.things.__getitem__, indices) if thing.kind == "light"]
+        in_sight = sighted(view, self._town.things, indices, self._town.places)
+        cast.add_things(in_sight, signals_of(scene, lights), light.lamps)
+        cast.vehicle_halos(scene.t_ns, light.lamps, wet)
         self._programs = self._variant(lamps=light.lamps > 0.0 or lit_by_ego(scene.ego.lamps) > 0.0, wet=wet > 0.0)
         self._set_scene(view, light, scene)
-        chunks = [self._town.chunk(self._gl, key) for key in keys if self._in_sight(view, key)]
+        visible = self._in_sight(view, keys)
+        chunks = [self._town.chunk(self._gl, key) for key in visible]
         self._draw(view, cast, chunks, wet)
-        self._blend(view, light, cast, agents, shade)
+        self._blend(view, light, cast, chunks, shade)
         return self._frame(view, light, scene, cast)
 
     def _lighting(self, surroundings: Surroundings) -> Illumination:
         light = illuminate(surroundings, self._policy["camera"]["light"])
         if self._light_key != surroundings:
             panorama = sky_panorama(surroundings, light)
-            self._textures["panorama"].write(panorama.tobytes())
-            self._textures["environment"].write(environment(panorama, light).tobytes())
+            self._images.write("panorama", panorama)
+            self._images.write("environment", environment(panorama, light))
             self._light_key = surroundings
         return light
 
@@ -184,38 +173,19 @@ class CameraRenderer:
             keys = self._town.keys_near(*middle, MAP_M * 0.95)
             things = [self._town.things[index] for index in self._town.things_in(keys)]
             picture = light_map(corner, light.to_sun, self._town.buildings_in(keys), things)
-            self._textures["light_map"].write(picture.tobytes())
+            self._images.write("light_map", picture)
             self._map_key = ((corner, light.to_sun), picture)
         return self._map_key[1], corner
 
-    def _plates(self, agents: tuple[Agent, ...]) -> dict[str, int]:
-        slots, fresh = {}, False
-        for agent in sorted(agents, key=lambda one: one.agent_id):
-            if not agent.plate:
-                continue
-            slot, new = self._slots.place(agent.plate)
-            slots[agent.plate] = slot
-            if new:
-                left, top = slot_origin(slot)
-                self._textures["prints"].write(
-                    plate_picture(agent.plate).tobytes(), viewport=(left, top, 0, *SLOT_PX, 1), alignment=1
-                )
-                fresh = True
-        if fresh:
-            self._textures["prints"].build_mipmaps()
-        return slots
-
     @staticmethod
-    def _in_sight(view: View, key: tuple[int, int]) -> bool:
-        from services.fleet_simulator.camera.town import CHUNK_M
-
-        dx = (key[0] + 0.5) * CHUNK_M - float(view.eye[0])
-        dy = (key[1] + 0.5) * CHUNK_M - float(view.eye[1])
+    def _in_sight(view: View, keys: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        offset = (np.array(keys, dtype=np.float64).reshape(-1, 2) + 0.5) * CHUNK_M - view.eye[:2]
         forward = view.axes[2]
-        along = dx * float(forward[0]) + dy * float(forward[1])
-        across = abs(dx * float(forward[1]) - dy * float(forward[0]))
+        along = offset @ forward[:2]
+        across = np.abs(offset[:, 0] * forward[1] - offset[:, 1] * forward[0])
         slope = view.spec.width / 2.0 / view.spec.focal_px
-        return along > -CHUNK_M and across < slope * max(along, 0.0) + 1.25 * CHUNK_M
+        seen = (along > -CHUNK_M) & (across < slope * np.maximum(along, 0.0) + 1.25 * CHUNK_M)
+        return [keys[index] for index in np.flatnonzero(seen).tolist()]
 
     def _set_scene(self, view: View, light: Illumination, scene: SceneState) -> None:
         eye = view.eye
@@ -237,7 +207,7 @@ class CameraRenderer:
             "ego_lit": lit_by_ego(scene.ego.lamps),
             "eye_height": float(eye[2]),
             "mirror": 1.0,
-            "focal": self.spec.focal_px,
+            "focal": view.spec.focal_px,
             "wet": scene.surroundings.wetness,
             "rays": tuple(view.rays().T.astype("f4").ravel().tolist()),
             "fogged": float(np.clip(1.0 - scene.surroundings.visibility_m / 3000.0, 0.0, 1.0)),
@@ -246,8 +216,7 @@ class CameraRenderer:
         }
         for program in self._programs.values():
             set_uniforms(program, values)
-        for name, unit in _TEXTURE_UNITS.items():
-            self._textures[name].use(unit)
+        self._images.use()
 
     def _draw(self, view: View, cast: Cast, chunks: list[Chunk], wet: float) -> None:
         gl = self._gl
@@ -278,12 +247,14 @@ class CameraRenderer:
     def _mirrored(self, view: View, cast: Cast, chunks: list[Chunk]) -> None:
         """What a wet road shows of things that stand on it, upside down; the road is then blended over it."""
         gl = self._gl
-        self._sky()
+        gl.disable(gl.CULL_FACE)
+        self._sky(slice(max(0, view.sky_rows() - 8), self.spec.height))
+        gl.enable(gl.CULL_FACE)
         for name in ("agent", "block", "tree"):
             self._programs[name]["mirror"].value = -1.0
         gl.front_face = "ccw"
         self._instances(cast.groups, "agent")
-        self._chunk_pass(view, chunks, "building", "block", ClassId.BUILDING)
+        self._chunk_pass(view, chunks[:_MIRRORED], "building", "block", ClassId.BUILDING)
         gl.front_face = "cw"
         for name in ("agent", "block", "tree"):
             self._programs[name]["mirror"].value = 1.0
@@ -302,11 +273,13 @@ class CameraRenderer:
                 one["offset"].value = (float(offset[0]), float(offset[1]), -float(view.eye[2]))
                 array.render(one)
 
-    def _sky(self) -> None:
+    def _sky(self, rows: slice) -> None:
         gl = self._gl
+        self._target.scissor = (0, rows.start, self.spec.width, rows.stop - rows.start)
         gl.depth_func = "<="
         self._target.depth_mask = False
         self._sky_array.render(self._programs["sky"])
+        self._target.scissor = None
         self._target.depth_mask = True
         gl.depth_func = "<"
 
@@ -315,23 +288,21 @@ class CameraRenderer:
         view: View,
         light: Illumination,
         cast: Cast,
-        agents: list[Agent],
+        chunks: list[Chunk],
         shade: tuple[NDArray[np.uint8], tuple[float, float]],
     ) -> None:
         gl = self._gl
-        self._sky()
+        self._sky(slice(0, view.sky_rows()))
         gl.enable(gl.BLEND)
         gl.blend_func = gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA
-        keys = self._town.keys_near(float(view.eye[0]), float(view.eye[1]), 200.0)
-        nearby = [self._town.chunk(gl, key) for key in keys if self._in_sight(view, key)]
         gl.polygon_offset = -1.0, -1.0
         self._target.depth_mask = False
-        self._chunk_pass(view, nearby, "marking", "marking", ClassId.LANE_MARKING)
+        self._chunk_pass(view, chunks[:_MARKED], "marking", "marking", ClassId.LANE_MARKING)
         self._target.color_mask = _COLOUR_ONLY
         strength = float(
             np.clip(np.mean(light.sun) / max(float(np.mean(light.sky)) + float(np.mean(light.sun)), 1e-6), 0.0, 1.0)
         )
-        dark = shadows(view, agents, light.to_sun, lambda x, y: strength * sun_at(*shade, x, y))
+        dark = shadows(view, cast.agents, light.to_sun, lambda x, y: strength * sun_at(*shade, x, y))
         if len(dark):
             self._write(self._shadow_buffer, dark.astype("f4").tobytes())
             self._streams()["shadow"].render(vertices=len(dark))
@@ -349,7 +320,7 @@ class CameraRenderer:
         if key not in self._stream_arrays:
             halos = [(self._square, "2f4", "in_corner"), (self._halo_buffer, "4f4 4f4 /i", "in_centre", "in_light")]
             self._stream_arrays[key] = {
-                "shadow": self._gl.vertex_array(self._programs["shadow"], [(self._shadow_buffer, "3f4", "in_place")]),
+                "shadow": self._gl.vertex_array(self._programs["shadow"], [(self._shadow_buffer, "4f4", "in_place")]),
                 "glow": self._gl.vertex_array(self._programs["glow"], halos),
             }
         return self._stream_arrays[key]
@@ -363,17 +334,12 @@ class CameraRenderer:
     def _frame(self, view: View, light: Illumination, scene: SceneState, cast: Cast) -> Frame:
         self._target.read_into(self._bgr, components=4, attachment=0, alignment=1)
         self._target.read_into(self._ids, components=2, attachment=1, dtype="u4", alignment=1)
-        instance = np.ascontiguousarray(self._ids[..., 0])
-        depth = np.ascontiguousarray(self._ids[..., 1]).view(np.float32)
-        shapes = {}
-        for thing in cast.drawn:
-            box = amodal_box(view, thing.world(thing.outline.hull))
-            if box is not None and clipped(box, self.spec.width, self.spec.height) is not None:
-                shapes[thing.instance] = box
-        whole = self._silhouettes.pixels(view, shapes, cast)
-        boxes = object_boxes(
-            view, cast.drawn, instance, {number: (box, whole[number]) for number, box in shapes.items()}
-        )
+        planes = cv2.split(self._ids.view(np.int32))
+        instance, depth = planes[0].view(np.uint32), planes[1].view(np.float32)
+        shapes, pixels = amodal_boxes(view, cast.drawn), pixels_of(instance)
+        doubtful = half_hidden(shapes, pixels, instance, depth)
+        whole = self._silhouettes.pixels(view, {number: shapes[number][0] for number in doubtful}, cast)
+        boxes = object_boxes(view, cast.drawn, pixels, shapes, whole)
         pii = pii_boxes(view, cast.drawn, instance, depth)
         classes = {thing.instance: thing.class_id for thing in cast.drawn}
         return Frame(self._developed(light, scene), instance, depth, boxes, pii, classes)

@@ -30,6 +30,7 @@ __all__ = [
     "SceneState",
     "Signal",
     "Surroundings",
+    "Trailer",
 ]
 
 FIRST_INSTANCE: Final = 1024
@@ -65,6 +66,7 @@ CLASS_OF_KIND: Final[Mapping[str, ClassId]] = {
     "hatchback": ClassId.CAR,
     "estate": ClassId.CAR,
     "suv": ClassId.CAR,
+    "microcar": ClassId.CAR,
     "van": ClassId.VAN,
     "box_truck": ClassId.TRUCK,
     "articulated_truck": ClassId.TRUCK,
@@ -119,6 +121,21 @@ class EgoPose:
 
 
 @dataclass(frozen=True, slots=True)
+class Trailer:
+    """What a road user draws behind itself.
+
+    Attributes:
+        yaw_rad: Heading.
+        hitch_m: Where it hangs, behind the front of the vehicle that draws it; it turns about this point.
+        front_m: Its front, behind that front, when both stand in line.
+    """
+
+    yaw_rad: float
+    hitch_m: float
+    front_m: float
+
+
+@dataclass(frozen=True, slots=True)
 class Agent:
     """Another road user.
 
@@ -136,6 +153,8 @@ class Agent:
         lamps: Lamps that are lit.
         speed_mps: Speed.
         travelled_m: Distance since some start: turns wheels and moves legs.
+        z_m: Height of the ground below it.
+        trailer: Its trailer, if any; `x_m` and `y_m` are then the middle of both when they stand in line.
     """
 
     agent_id: int
@@ -151,6 +170,8 @@ class Agent:
     lamps: Lamp = Lamp.NONE
     speed_mps: float = 0.0
     travelled_m: float = 0.0
+    z_m: float = 0.0
+    trailer: Trailer | None = None
 
 
 @dataclass(frozen=True, slots=True)

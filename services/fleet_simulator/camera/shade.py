@@ -38,7 +38,7 @@ def _lamp_kernel() -> NDArray[np.float32]:
     away = np.hypot(*np.meshgrid(span, span))
     # A lantern 8 m above: cosine law over distance squared, cut off by its glass beyond about 65 degrees.
     kernel = (1.0 + (away / 8.0) ** 2) ** -2.0 * np.clip((_LAMP_REACH_M - away) / 6.0, 0.0, 1.0)
-    return np.asarray(kernel * 255.0 * 0.30, dtype=np.float32)
+    return np.asarray(kernel * 255.0 * 0.23, dtype=np.float32)
 
 
 def light_map(
@@ -108,19 +108,19 @@ def outlines(  # noqa: PLR0917 - measures and light of one road user
     return found
 
 
-def soft_triangles(shapes: Sequence[tuple[FloatArray, float, float]], middles: FloatArray) -> FloatArray:
+def soft_triangles(shapes: Sequence[tuple[FloatArray, float, float, float]], middles: FloatArray) -> FloatArray:
     """Convex polygons whose strength falls to nothing across a rim.
 
     Args:
-        shapes: As `outlines` gives them.
+        shapes: As `outlines` gives them, each with the height of the ground.
         middles: float64[n, 2], what to add to each.
 
     Returns:
-        Triangles float64[m, 3]: x, y, strength of each corner.
+        Triangles float64[m, 4]: x, y, height, strength of each corner.
     """
-    outline = np.stack([np.pad(shape, ((0, _CORNERS - len(shape)), (0, 0)), mode="edge") for shape, _, _ in shapes])
-    strength, rim = (np.array([one[column] for one in shapes]) for column in (1, 2))
-    centre = np.stack([shape.mean(axis=0) for shape, _, _ in shapes])[:, None]
+    outline = np.stack([np.pad(shape, ((0, _CORNERS - len(shape)), (0, 0)), mode="edge") for shape, _, _, _ in shapes])
+    strength, rim, ground = (np.array([one[column] for one in shapes]) for column in (1, 2, 3))
+    centre = np.stack([shape.mean(axis=0) for shape, _, _, _ in shapes])[:, None]
     away = outline - centre
     far = np.maximum(np.hypot(away[..., 0], away[..., 1])[..., None], 1e-6)
     reach = rim[:, None, None] / far
@@ -130,4 +130,7 @@ def soft_triangles(shapes: Sequence[tuple[FloatArray, float, float]], middles: F
     places = np.stack([middle, inner, after_in, inner, outer, after_out, inner, after_out, after_in], axis=2)
     level = np.array([1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0])
     values = np.broadcast_to(strength[:, None, None] * level, places.shape[:3])
-    return np.concatenate([places + middles[:, None, None], values[..., None]], axis=-1).reshape(-1, 3)
+    height = np.broadcast_to(ground[:, None, None], values.shape)
+    return np.concatenate([places + middles[:, None, None], height[..., None], values[..., None]], axis=-1).reshape(
+        -1, 4
+    )

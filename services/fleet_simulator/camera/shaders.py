@@ -42,7 +42,7 @@ float headlight(vec3 p, vec3 n) {
     float cut = clamp((0.012 - 0.02 * clamp(side * 4.0, -1.0, 1.0) - rise) * 22.0, 0.05, 1.0);
     float beam = exp2(-side * side * 7.0) * cut * step(0.0, x);
     float facing = clamp(dot(n, -d) * inversesqrt(r2) + 0.12, 0.05, 1.0);
-    return beam * facing * 130.0 / (r2 + 60.0);
+    return beam * facing * 110.0 / (r2 + 70.0);
 }
 #endif
 
@@ -218,11 +218,11 @@ void main() {
 SHADOW_VERTEX: Final = (
     COMMON
     + """
-in vec3 in_place;   // x, y, strength
+in vec4 in_place;   // x, y, height, strength
 out float strength;
 void main() {
-    strength = in_place.z;
-    gl_Position = view_projection * vec4(in_place.xy, 0.014 - eye_height, 1.0);
+    strength = in_place.w;
+    gl_Position = view_projection * vec4(in_place.xy, in_place.z + 0.014 - eye_height, 1.0);
 }
 """
 )

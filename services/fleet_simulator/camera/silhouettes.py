@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 
 from services.fleet_simulator.camera.agent_shaders import SILHOUETTE_FRAGMENT, SILHOUETTE_VERTEX
+from services.fleet_simulator.camera.appearance import Wardrobe
 from services.fleet_simulator.camera.cast import Cast, instances
 from services.fleet_simulator.camera.gpu import MeshPool
-from services.fleet_simulator.camera.meshes.cars import SHAPES
 from services.fleet_simulator.camera.truth import clipped
 from services.fleet_simulator.camera.view import View
 
@@ -72,5 +72,5 @@ class Silhouettes:
             2.0 * box[3] / height - 1.0,
         )
         self._target.viewport = (index % _ACROSS * TILE_PX, index // _ACROSS * TILE_PX, TILE_PX, TILE_PX)
-        key = cast.key_of[number]
-        self._pool.draw(self._program, (key[0], 2) if key[0] in SHAPES else key, instances([cast.record_of[number]]))
+        for key, record in cast.parts_of[number]:
+            self._pool.draw(self._program, Wardrobe.plain(key), instances([record]))

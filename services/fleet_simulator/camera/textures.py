@@ -159,17 +159,22 @@ def _facade(
 
 
 def _office(rng: np.random.Generator) -> Pixels:
-    """Bands of glass between slabs."""
-    picture, pitch = _surface(rng, (0.52, 0.54, 0.56), 0.02, 0.02), SIZE // _WINDOWS
+    """Panes of glass between slabs and piers, some with blinds."""
+    picture, pitch = _surface(rng, (0.66, 0.66, 0.64), 0.02, 0.03), SIZE // _WINDOWS
     for floor in range(_WINDOWS):
-        top, bottom = floor * pitch + 26, (floor + 1) * pitch - 4
+        top, bottom = floor * pitch + 34, (floor + 1) * pitch - 6
         for column in range(8):
-            left, right = column * 64 + 2, column * 64 + 62
+            # Every second gap is a pier as wide as a person.
+            left, right = column * 64 + (9 if column % 2 == 0 else 2), column * 64 + (62 if column % 2 == 0 else 55)
             fall = np.linspace(1.0, 0.0, bottom - top)[:, None, None]
             glass = (np.array([120.0, 148.0, 168.0]) * fall + np.array([58.0, 74.0, 86.0]) * (1 - fall)) * rng.uniform(
-                0.85, 1.12
+                0.7, 1.25
             )
             picture[top:bottom, left:right, :3] = np.clip(glass, 0, 255)
+            if rng.random() < 0.4:  # noqa: PLR2004
+                end = top + int((bottom - top) * rng.uniform(0.25, 1.0))
+                picture[top:end, left:right, :3] = np.array([186, 182, 172]) * rng.uniform(0.85, 1.1)
+                picture[top:end:6, left:right, :3] = 140
             picture[top:bottom, left:right, 3] = int(rng.uniform(60, 230)) if rng.random() < 0.3 else 0  # noqa: PLR2004
     return picture
 
@@ -215,7 +220,7 @@ def _leaves(rng: np.random.Generator) -> Pixels:
         radius, angle = 225.0 * rng.random() ** 0.62, rng.uniform(0.0, 2.0 * np.pi)
         centre = (int(256 + radius * np.cos(angle)), int(256 + radius * np.sin(angle)))
         shade = 0.55 + 0.45 * index / 330.0 + rng.normal(0.0, 0.08)
-        colour = np.clip(np.array([98.0, 138.0, 52.0]) * shade * rng.uniform(0.85, 1.15, 3), 0, 255)
+        colour = np.clip(np.array([96.0, 124.0, 58.0]) * shade * rng.uniform(0.85, 1.15, 3), 0, 255)
         axes = (int(rng.uniform(16, 28)), int(rng.uniform(9, 15)))
         cv2.ellipse(picture, centre, axes, float(rng.uniform(0, 180)), 0, 360, (*map(float, colour), 255.0), -1)
     return picture
@@ -239,7 +244,7 @@ def surface_layers() -> NDArray[np.uint8]:
         Layer.TILES: _tiles(rng),
         Layer.FLAT_ROOF: _surface(rng, (0.38, 0.38, 0.39), 0.05, 0.05),
         Layer.LEAVES: _leaves(rng),
-        Layer.BARK: _surface(rng, (0.36, 0.30, 0.24), 0.12, 0.12),
+        Layer.BARK: _surface(rng, (0.33, 0.295, 0.26), 0.12, 0.12),
         Layer.KERB: _surface(rng, (0.66, 0.66, 0.65), 0.04, 0.05),
     }
     return np.stack([layers[layer] for layer in Layer])

@@ -68,6 +68,9 @@ class Town:
         for index, thing in enumerate(layout.things):
             self._at(np.array([thing.x_m, thing.y_m])).things.append(index)
         self._loaded: OrderedDict[Key, Chunk] = OrderedDict()
+        self.places = np.array([(thing.x_m, thing.y_m) for thing in layout.things]).reshape(-1, 2)
+        self._keys = sorted(self._contents)
+        self._middles = (np.array(self._keys, dtype=np.float64).reshape(-1, 2) + 0.5) * CHUNK_M
 
     def _at(self, place: FloatArray) -> _Content:
         key = (int(np.floor(place[0] / CHUNK_M)), int(np.floor(place[1] / CHUNK_M)))
@@ -75,15 +78,9 @@ class Town:
 
     def keys_near(self, x_m: float, y_m: float, reach_m: float) -> list[Key]:
         """Squares with something in them whose middle is within reach, nearest first."""
-        span = int(np.ceil(reach_m / CHUNK_M))
-        column, row = int(np.floor(x_m / CHUNK_M)), int(np.floor(y_m / CHUNK_M))
-        near = []
-        for i in range(column - span, column + span + 1):
-            for j in range(row - span, row + span + 1):
-                away = float(np.hypot((i + 0.5) * CHUNK_M - x_m, (j + 0.5) * CHUNK_M - y_m))
-                if away < reach_m and (i, j) in self._contents:
-                    near.append((away, (i, j)))
-        return [key for _, key in sorted(near)]
+        away = np.hypot(self._middles[:, 0] - x_m, self._middles[:, 1] - y_m)
+        near = np.flatnonzero(away < reach_m)
+        return [self._keys[index] for index in near[np.argsort(away[near], kind="stable")].tolist()]
 
     def things_in(self, keys: Iterable[Key]) -> list[int]:
         """Indices into `things` of squares."""

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.fleet_simulator.camera.meshes.mesh import Material, Mesh
-from services.fleet_simulator.camera.scene import ClassId, ObjectBox, PiiBox
+from services.fleet_simulator.camera.scene import FIRST_INSTANCE, ClassId, ObjectBox, PiiBox
 from services.fleet_simulator.camera.view import NEAR_M, View
 
 FloatArray = NDArray[np.float64]
+Box = tuple[float, float, float, float]
 _LEAST_FACING: Final = 0.15
 _SAMPLES: Final = np.array([(u, v) for v in (0.2, 0.5, 0.8) for u in (0.1, 0.3, 0.5, 0.7, 0.9)])
 _PII_RANGE_M: Final = 60.0
@@ -27,10 +28,12 @@ class Outline:
 
     Attributes:
         hull: float64[n, 3], corners of its convex hull; projections of the mesh are bounded by theirs.
+        edges: int64[m, 2], pairs of corners that the hull's edges join.
         patches: Faces and plates: kind, points float64[m, 3] and outward normal.
     """
 
     hull: FloatArray
+    edges: NDArray[np.int64]
     patches: tuple[tuple[str, FloatArray, FloatArray], ...]
 
 
@@ -40,16 +43,19 @@ def outline_of(mesh: Mesh) -> Outline:
 
     used = np.unique(mesh.triangles)
     points = mesh.position[used].astype(np.float64)
-    hull = points[np.unique(ConvexHull(points).simplices)]
+    simplices = ConvexHull(points).simplices
+    corners, faces = np.unique(simplices, return_inverse=True)
+    faces = faces.reshape(simplices.shape)
+    edges = np.unique(np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1), axis=0)
     patches = []
     face = mesh.position[mesh.colour[:, 3] == Material.FACE].astype(np.float64)
     if len(face):
         patches.append(("face", face, np.array([1.0, 0.0, 0.0])))
     plates = np.flatnonzero(mesh.colour[:, 3] == Material.PLATE)
     for start in range(0, len(plates), 4):
-        corners = plates[start : start + 4]
-        patches.append(("plate", mesh.position[corners].astype(np.float64), mesh.normal[corners[0]].astype(np.float64)))
-    return Outline(hull, tuple(patches))
+        four = plates[start : start + 4]
+        patches.append(("plate", mesh.position[four].astype(np.float64), mesh.normal[four[0]].astype(np.float64)))
+    return Outline(points[corners], edges.astype(np.int64), tuple(patches))
 
 
 @dataclass(frozen=True)
@@ -80,27 +86,71 @@ class Drawn:
         )
 
 
-def amodal_box(view: View, hull: FloatArray) -> tuple[float, float, float, float] | None:
-    """Bounds of a projected convex hull, cut at the near plane; None where it is behind the camera."""
-    projected = view.project(hull)
+def amodal_boxes(view: View, drawn: Sequence[Drawn]) -> dict[int, tuple[Box, float, float]]:
+    """Bounds of objects' projected convex hulls inside and outside of the picture, cut at the near plane.
+
+    Returns:
+        By instance: bounds in pixels, smallest and largest depth; without those that are wholly behind the camera or
+        beside the picture.
+    """
+    if not drawn:
+        return {}
+    counts = [len(thing.outline.hull) for thing in drawn]
+    starts = np.cumsum([0, *counts[:-1]])
+    world = _in_world(drawn, counts)
+    projected = view.project(world)
+    low = np.minimum.reduceat(projected, starts)
+    high = np.maximum.reduceat(projected, starts)
+    found: dict[int, tuple[Box, float, float]] = {}
+    for row, thing in enumerate(drawn):
+        if high[row, 2] <= NEAR_M:
+            continue
+        if low[row, 2] > NEAR_M:
+            box = (float(low[row, 0]), float(low[row, 1]), float(high[row, 0]), float(high[row, 1]))
+        else:
+            own = slice(starts[row], starts[row] + counts[row])
+            box = _cut_box(view, world[own], thing.outline.edges, projected[own])
+        if clipped(box, view.spec.width, view.spec.height) is not None:
+            part = (box, max(float(low[row, 2]), NEAR_M), float(high[row, 2]))
+            found[thing.instance] = _joined(found.get(thing.instance, part), part)
+    return found
+
+
+def _joined(one: tuple[Box, float, float], other: tuple[Box, float, float]) -> tuple[Box, float, float]:
+    """Bounds of two parts of an object."""
+    (a, near, far), (b, nearer, farther) = one, other
+    box = (min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3]))
+    return box, min(near, nearer), max(far, farther)
+
+
+def _in_world(drawn: Sequence[Drawn], counts: Sequence[int]) -> FloatArray:
+    """Hulls of all objects one after the other, as `Drawn.world` places them."""
+    measures = np.repeat(np.array([(*thing.scale, *thing.place) for thing in drawn]), counts, axis=0)
+    scaled = np.concatenate([thing.outline.hull for thing in drawn]) * measures[:, :3]
+    cosine, sine = np.cos(measures[:, 6]), np.sin(measures[:, 6])
+    world: FloatArray = scaled + measures[:, 3:6]
+    world[:, 0] = cosine * scaled[:, 0] - sine * scaled[:, 1] + measures[:, 3]
+    world[:, 1] = sine * scaled[:, 0] + cosine * scaled[:, 1] + measures[:, 4]
+    return world
+
+
+def _cut_box(view: View, hull: FloatArray, edges: NDArray[np.int64], projected: FloatArray) -> Box:
+    """Bounds of the part of a projected hull that lies beyond the near plane."""
     ahead = projected[:, 2] > NEAR_M
-    if not ahead.any():
-        return None
-    points = projected[ahead, :2]
-    if not ahead.all():
-        local = (hull - view.eye) @ view.axes.T
-        front, back = local[ahead], local[~ahead]
-        share = (front[:, None, 2] - NEAR_M) / (front[:, None, 2] - back[None, :, 2])
-        cut = front[:, None] + share[..., None] * (back[None] - front[:, None])
-        focal = view.spec.focal_px
-        flat = np.stack(
-            [
-                view.spec.width / 2.0 + focal * cut[..., 0] / NEAR_M,
-                view.spec.height / 2.0 - focal * cut[..., 1] / NEAR_M,
-            ],
-            -1,
-        )
-        points = np.concatenate([points, flat.reshape(-1, 2)])
+    local = (hull - view.eye) @ view.axes.T
+    crossing = edges[ahead[edges[:, 0]] != ahead[edges[:, 1]]]
+    one, other = local[crossing[:, 0]], local[crossing[:, 1]]
+    share = (one[:, 2] - NEAR_M) / (one[:, 2] - other[:, 2])
+    cut = one + share[:, None] * (other - one)
+    focal = view.spec.focal_px
+    flat = np.stack(
+        [
+            view.spec.width / 2.0 + focal * cut[..., 0] / NEAR_M,
+            view.spec.height / 2.0 - focal * cut[..., 1] / NEAR_M,
+        ],
+        -1,
+    )
+    points = np.concatenate([projected[ahead, :2], flat])
     low, high = points.min(axis=0), points.max(axis=0)
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
@@ -111,45 +161,76 @@ def clipped(box: Sequence[float], width: int, height: int) -> tuple[float, float
     return (left, top, right, bottom) if right > left and bottom > top else None
 
 
-def pixels_of(
-    instance: NDArray[np.uint32], number: int, around: tuple[float, float, float, float]
-) -> tuple[tuple[int, int, int, int] | None, int]:
-    """Bounds and number of the pixels of an object, all of which lie in a box."""
-    left, top = max(0, int(around[0]) - 1), max(0, int(around[1]) - 1)
-    own = instance[top : int(around[3]) + 2, left : int(around[2]) + 2] == number
-    rows, columns = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
-    if not len(rows):
-        return None, 0
-    box = (int(left + columns[0]), int(top + rows[0]), int(left + columns[-1]) + 1, int(top + rows[-1]) + 1)
-    return box, int(np.count_nonzero(own))
+def pixels_of(instance: NDArray[np.uint32]) -> dict[int, tuple[tuple[int, int, int, int], int]]:
+    """Bounds (right and bottom exclusive) and number of the pixels of every object in a mask."""
+    places = np.flatnonzero(instance >= FIRST_INSTANCE)
+    if not len(places):
+        return {}
+    numbers = instance.ravel()[places]
+    order = np.argsort(numbers, kind="stable")
+    numbers, places = numbers[order], places[order]
+    starts = np.flatnonzero(np.concatenate([[True], numbers[1:] != numbers[:-1]]))
+    # Within an object places still go from row to row.
+    rows, columns = np.divmod(places, instance.shape[1])
+    ends = np.concatenate([starts[1:], [len(numbers)]])
+    left, right = np.minimum.reduceat(columns, starts), np.maximum.reduceat(columns, starts) + 1
+    boxes = np.stack([left, rows[starts], right, rows[ends - 1] + 1, ends - starts], axis=1).tolist()
+    return {
+        int(number): ((box[0], box[1], box[2], box[3]), box[4])
+        for number, box in zip(numbers[starts], boxes, strict=True)
+    }
+
+
+def half_hidden(
+    shapes: Mapping[int, tuple[Box, float, float]],
+    pixels: Mapping[int, tuple[tuple[int, int, int, int], int]],
+    instance: NDArray[np.uint32],
+    depth_m: NDArray[np.float32],
+) -> set[int]:
+    """Objects in the picture that something nearer may hide in part; all others show all of their shape or nothing."""
+    height, width = instance.shape
+    found = set()
+    for number, (box, nearest, _) in shapes.items():
+        inside = clipped(box, width, height)
+        if number not in pixels or inside is None:
+            continue
+        window = slice(int(inside[1]), int(inside[3]) + 1), slice(int(inside[0]), int(inside[2]) + 1)
+        before = depth_m[window] < nearest - _BEHIND_M
+        if before.any():
+            found.add(number)
+    return found
 
 
 def object_boxes(
     view: View,
     drawn: Sequence[Drawn],
-    instance: NDArray[np.uint32],
-    shapes: Mapping[int, tuple[tuple[float, float, float, float], float]],
+    pixels: Mapping[int, tuple[tuple[int, int, int, int], int]],
+    shapes: Mapping[int, tuple[Box, float, float]],
+    whole: Mapping[int, float],
 ) -> tuple[ObjectBox, ...]:
     """Truth of every object with a part of its shape in the picture.
 
     Args:
         view: The camera.
         drawn: Objects.
-        instance: Mask.
-        shapes: By instance: amodal box and pixels that its shape alone would cover.
+        pixels: As `pixels_of` gives them.
+        shapes: As `amodal_boxes` gives them.
+        whole: Pixels that shapes would cover alone, of those that something may hide in part.
     """
     found = []
-    for thing in drawn:
+    # Of several parts of an object the first is the one that its place is told of.
+    for thing in {one.instance: one for one in reversed(drawn)}.values():
         if thing.instance not in shapes:
             continue
-        box, whole = shapes[thing.instance]
+        box = shapes[thing.instance][0]
         inside = clipped(box, view.spec.width, view.spec.height)
         if inside is None:
             continue
-        visible, pixels = pixels_of(instance, thing.instance, inside)
+        visible, count = pixels.get(thing.instance, (None, 0))
         area = (box[2] - box[0]) * (box[3] - box[1])
         kept = (inside[2] - inside[0]) * (inside[3] - inside[1])
-        hidden = 1.0 - pixels / whole if whole > 0.0 else float(pixels == 0)
+        alone = whole.get(thing.instance, float(count))
+        hidden = 1.0 - count / alone if alone > 0.0 else 1.0
         found.append(
             ObjectBox(
                 thing.instance,
@@ -158,9 +239,9 @@ def object_boxes(
                 thing.kind,
                 visible,
                 box,
-                pixels,
-                round(float(np.clip(hidden, 0.0, 1.0)), 3),
-                round(float(np.clip(1.0 - kept / max(area, 1e-9), 0.0, 1.0)), 3),
+                count,
+                round(min(max(hidden, 0.0), 1.0), 3),
+                round(min(max(1.0 - kept / max(area, 1e-9), 0.0), 1.0), 3),
                 round(float(np.hypot(thing.place[0] - view.eye[0], thing.place[1] - view.eye[1])), 3),
             )
         )

@@ -56,6 +56,15 @@ class View:
         down = -self.axes[1] * spec.height / (2.0 * spec.focal_px)
         return np.stack([across, down, self.axes[2]], axis=1)
 
+    def sky_rows(self) -> int:
+        """Rows from the top that may show sky: those above the horizon, which the terrain reaches to within a pixel."""
+        spec = self.spec
+        right, up, forward = self.axes[:, 2]
+        across = np.array([-1.0, 1.0]) * spec.width / 2.0 / spec.focal_px * right
+        # Rows in which rays of the left and the right column are level.
+        level = spec.height / 2.0 + spec.focal_px * float(((across + forward) / up).max())
+        return int(np.clip(np.ceil(level) + 3.0, 1.0, spec.height))
+
     def project(self, world: FloatArray) -> FloatArray:
         """Columns, rows and depths of points float64[n, 3]; without meaning where the depth is not positive."""
         local = (world - self.eye) @ self.axes.T

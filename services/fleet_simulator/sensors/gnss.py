@@ -1,7 +1,8 @@
 """The satellite receiver: position, velocity and UTC, ten times a second.
 
 Position errors are first-order Gauss-Markov, larger and quicker where buildings reflect (multipath, after Parkinson
-and Spilker, Global Positioning System: Theory and Applications, 1996, volume 1, chapter 14). Reception ends at times,
+and Spilker, Global Positioning System: Theory and Applications, 1996, volume 1, chapter 14), smoothed by the receiver's
+own filter. Reception ends at times,
 oftener between buildings: then the receiver says so and gives neither position nor velocity.
 """
 
@@ -92,6 +93,7 @@ class Fix:
             ]
             for part in ("atmosphere", "multipath")
         )
+        self._filters = [Smoothing(self._policy["multipath"]["smoothing_s"], period_s) for _ in self._quick]
         self._rng = random_stream(scene.seed, DEVICE, "fix")
         self._closeness = Smoothing(self._policy["multipath"]["correlation_s"], period_s)
         fields = [("status", "i1"), ("service", "<u2"), ("latitude", "<f8"), ("longitude", "<f8"), ("altitude", "<f8")]
@@ -107,9 +109,11 @@ class Fix:
             urban
         )
         errors = [
-            (policy["atmosphere"]["sd_m"] * slow.draw(count) + spread * quick.draw(count)) * up
+            (policy["atmosphere"]["sd_m"] * slow.draw(count) + spread * smooth.follow(quick.draw(count))) * up
             + self._rng.normal(0.0, policy["noise_m"], count)
-            for slow, quick, up in zip(self._slow, self._quick, (1.0, 1.0, policy["vertical_factor"]), strict=True)
+            for slow, quick, smooth, up in zip(
+                self._slow, self._quick, self._filters, (1.0, 1.0, policy["vertical_factor"]), strict=True
+            )
         ]
         east, north = self._scene.ego("x_mm", t_ns) + errors[0], self._scene.ego("y_mm", t_ns) + errors[1]
         lat, lon = self._scene.network.frame.to_geographic(east, north)

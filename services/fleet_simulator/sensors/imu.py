@@ -1,7 +1,9 @@
 """The inertial measurement unit: three accelerometers and three gyroscopes at the middle of the rear axle.
 
 Axes are the vehicle's (ISO 8855: forward, left, up). Errors: turn-on bias, slowly wandering bias, white noise, and
-vibration that grows with speed. The ground is flat, so gravity is on the vertical axis but for the mounting error.
+while the vehicle moves white vibration and the bounce of the body on its springs. Real recordings show that both are
+there at a few metres per second already and hardly grow from there on (docs/fleet_simulator_statistics.md). The ground
+is flat, so gravity is on the vertical axis but for the mounting error.
 """
 
 from collections.abc import Mapping
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from services.fleet_simulator.sensors.cdr import STAMP, layout, stamp_columns
 from services.fleet_simulator.sensors.clock import draw_timing, random_stream
 from services.fleet_simulator.sensors.messages import Columns
-from services.fleet_simulator.sensors.noise import GaussMarkov
+from services.fleet_simulator.sensors.noise import GaussMarkov, Resonance
 from services.fleet_simulator.sensors.ros_messages import IMU
 from services.fleet_simulator.sensors.scene import MICRO, Scene
 
@@ -37,7 +39,7 @@ class Imu:
     spacing_ns = 0
 
     def __init__(self, scene: Scene) -> None:
-        self._scene, self._policy = scene, scene.policy["imu"]
+        self._scene, self._policy, self._shift = scene, scene.policy["imu"], scene.truth.plan.shift
         self.timing = draw_timing(scene.policy, scene.seed, self.name, scene.start_ns)
         drawn = random_stream(scene.seed, self.name, "errors")
         self._rng = random_stream(scene.seed, self.name, "noise")
@@ -52,6 +54,19 @@ class Imu:
             )
             for part in ("acceleration", "rate")
             for axis in _AXES
+        }
+        vibration = self._policy["vibration"]
+        # Some units sit on a windscreen, others are bolted to the body.
+        levels = np.exp(vibration["level_spread"] * random_stream(scene.seed, self.name, "level").normal(size=6))
+        self._level = dict(zip(self._wander, levels.tolist(), strict=True))
+        self._bounce = {
+            name: Resonance(
+                random_stream(scene.seed, self.name, "bounce", *name.split(".")),
+                vibration["bounce_hz"],
+                vibration["bounce_memory_s"],
+                period_s,
+            )
+            for name in self._wander
         }
         number = [("acceleration.x", "<f8"), ("acceleration.y", "<f8"), ("acceleration.z", "<f8")]
         turn = [("rate.x", "<f8"), ("rate.y", "<f8"), ("rate.z", "<f8")]
@@ -73,6 +88,7 @@ class Imu:
         scene, policy, count = self._scene, self._policy, len(t_ns)
         speed = scene.ego("speed_mmps", t_ns)
         ahead, left = scene.ego("accel_mmps2", t_ns), scene.ego("lateral_accel_mmps2", t_ns)
+        moving = np.minimum(speed / policy["vibration"]["full_mps"], 1.0)
         gravity = GRAVITY_MPS2 * self._tilt
         true = {
             "acceleration.x": ahead + gravity[0],
@@ -85,11 +101,14 @@ class Imu:
         found = {}
         for part, biases in (("acceleration", self._bias), ("rate", self._turn_bias)):
             own = policy[part]
-            noise_sd = np.hypot(own["noise_sd"], own["vibration_per_mps"] * speed)
-            for axis, bias in zip(_AXES, biases, strict=True):
+            for axis, bias, white, bounce in zip(_AXES, biases, own["vibration_sd"], own["bounce_sd"], strict=True):
                 name = f"{part}.{axis}"
-                noise = self._rng.normal(size=count) * noise_sd
-                found[name] = true[name] + bias + own["wander_sd"] * self._wander[name].draw(count) + noise
+                shaken = self._level[name] * moving
+                noise = self._rng.normal(size=count) * np.hypot(own["noise_sd"], white * shaken)
+                noise += bounce * shaken * self._bounce[name].draw(count)
+                errors = bias + own["wander_sd"] * self._wander[name].draw(count) + noise
+                found[name] = self._shift.imu_scale * true[name] + errors
+        found["acceleration.x"] += self._shift.imu_bias_mps2
         return found
 
     def encode(self, t_ns: NDArray[np.int64], stamp_ns: NDArray[np.int64], columns: Columns) -> list[bytes]:

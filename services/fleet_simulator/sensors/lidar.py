@@ -101,12 +101,16 @@ class Lidar:
             ground = np.where(self._tangent < 0, height / np.maximum(-self._tangent, _TINY), np.inf)
         flat = np.repeat(ground[:, None], self._steps, axis=1)
         surface = np.full(flat.shape, _GROUND, dtype=np.intp)
-        for box, kind in self._boxes(at_ns):
-            self._meet(box, kind, flat, surface)
+        table, kinds = self._boxes(at_ns)
+        for kind in (_VEHICLE, _BUILDING):
+            steps, distance = self._meet(table[kinds == kind])
+            closer = distance < flat[:, steps]
+            flat[:, steps] = np.where(closer, distance, flat[:, steps])
+            surface[:, steps] = np.where(closer, kind, surface[:, steps])
         return flat / np.cos(self._elevation)[:, None], surface
 
-    def _boxes(self, at_ns: int) -> list[tuple[NDArray[np.float64], int]]:
-        """Boxes near by in the sensor's frame: x, y, yaw, length, width, height."""
+    def _boxes(self, at_ns: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Boxes near by in the sensor's frame, float64[n, 6] of x, y, yaw, length, width, height, and their kinds."""
         scene, t_ns = self._scene, np.array([at_ns])
         east, north, yaw = (float(scene.ego(name, t_ns)[0]) for name in ("x_mm", "y_mm", "yaw_mrad"))
         seconds = (at_ns - scene.start_ns) / NS_PER_S
@@ -126,50 +130,54 @@ class Lidar:
         own[:, 0] = d_east * cosine + d_north * sine - self._policy["ahead_m"]
         own[:, 1] = d_north * cosine - d_east * sine
         own[:, 2] -= yaw
-        return [(own[row], kinds[row]) for row in np.flatnonzero(near)]
+        return own[near], np.array(kinds, dtype=np.intp)[near]
 
-    def _meet(self, box: NDArray[np.float64], kind: int, flat: NDArray[np.float64], surface: NDArray[np.intp]) -> None:
-        """Shorten the rays that meet a box; slabs after Kay and Kajiya, SIGGRAPH 1986."""
-        x, y, yaw, length, width, height = box
-        steps = self._towards(x, y, 0.5 * float(np.hypot(length, width)))
+    def _meet(self, boxes: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Where rays meet boxes first; slabs after Kay and Kajiya, SIGGRAPH 1986.
+
+        Returns:
+            Directions in which there is a box, intp[m], and horizontal distances float64[beams, m].
+        """
+        box, steps = self._pairs(boxes)
+        x, y, yaw, length, width, height = boxes.T
         cosine, sine = np.cos(yaw), np.sin(yaw)
-        # The sensor and its rays, seen from the box.
-        origin = np.array([-(x * cosine + y * sine), x * sine - y * cosine])
+        # The sensor and its rays, seen from the boxes.
+        start_x, start_y = -(x * cosine + y * sine), x * sine - y * cosine
         d_x, d_y = self._direction[0, steps], self._direction[1, steps]
-        along, across = d_x * cosine + d_y * sine, d_y * cosine - d_x * sine
+        along, across = d_x * cosine[box] + d_y * sine[box], d_y * cosine[box] - d_x * sine[box]
         enter, leave = np.full(len(steps), -np.inf), np.full(len(steps), np.inf)
-        for start, slope, half in ((origin[0], along, 0.5 * length), (origin[1], across, 0.5 * width)):
+        for start, slope, half in ((start_x[box], along, 0.5 * length[box]), (start_y[box], across, 0.5 * width[box])):
             slope = np.where(np.abs(slope) < _TINY, _TINY, slope)  # noqa: PLW2901 - the same slope, never zero
             one, two = (-half - start) / slope, (half - start) / slope
             enter, leave = np.maximum(enter, np.minimum(one, two)), np.minimum(leave, np.maximum(one, two))
-        met = (enter < leave) & (enter > _NEAR_M)
-        steps, enter, leave = steps[met], enter[met], leave[met]
-        if not len(steps):
-            return
+        met = np.flatnonzero((enter < leave) & (enter > _NEAR_M))
+        if not len(met):
+            return np.empty(0, dtype=np.intp), np.empty((len(self._tangent), 0))
+        met = met[np.argsort(steps[met], kind="stable")]
+        steps, enter, leave, top = steps[met], enter[met], leave[met], height[box[met]] - self._policy["height_m"]
         # Upright walls are met at the entry; a ray from above may come down on the roof behind it.
-        top = height - self._policy["height_m"]
         tangent = self._tangent[:, None]
-        at_wall = tangent * enter
-        distance = np.where(at_wall <= top, enter, np.inf)
+        above = tangent * enter > top
         with np.errstate(divide="ignore", invalid="ignore"):
             on_roof = np.where(tangent < 0, top / np.minimum(tangent, -_TINY), np.inf)
-        distance = np.where((at_wall > top) & (on_roof <= leave) & (on_roof > enter), on_roof, distance)
-        closer = distance < flat[:, steps]
-        rows, columns = np.nonzero(closer)
-        flat[rows, steps[columns]] = distance[rows, columns]
-        surface[rows, steps[columns]] = kind
+        roof = np.where((on_roof <= leave) & (on_roof > enter), on_roof, np.inf)
+        distance = np.where(above, roof, enter)
+        first = np.flatnonzero(np.concatenate([[True], steps[1:] != steps[:-1]]))
+        return steps[first], np.minimum.reduceat(distance, first, axis=1)
 
-    def _towards(self, x: float, y: float, radius: float) -> NDArray[np.intp]:
-        """Numbers of the directions that can meet a circle."""
-        distance = float(np.hypot(x, y))
-        if distance <= radius:
-            return np.arange(self._steps)
-        half = float(np.arcsin(radius / distance))
+    def _pairs(self, boxes: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Every box with every direction that can meet its circumscribed circle: numbers of boxes and of directions."""
+        radius, distance = 0.5 * np.hypot(boxes[:, 3], boxes[:, 4]), np.hypot(boxes[:, 0], boxes[:, 1])
+        around = distance <= radius
+        half = np.arcsin(np.where(around, 1.0, radius / np.maximum(distance, radius)))
         width = 2.0 * np.pi / self._steps
-        middle = (float(np.arctan2(y, x)) + np.pi) / width
-        reach = half / width
-        first, last = int(middle - reach) - _MARGIN_STEPS, int(middle + reach) + _MARGIN_STEPS
-        return np.arange(first, last + 1) % self._steps
+        middle, reach = (np.arctan2(boxes[:, 1], boxes[:, 0]) + np.pi) / width, half / width
+        first = np.where(around, 0, (middle - reach).astype(np.intp) - _MARGIN_STEPS)
+        count = np.where(around, self._steps, (middle + reach).astype(np.intp) + _MARGIN_STEPS + 1 - first)
+        count = np.minimum(count, self._steps)
+        box = np.repeat(np.arange(len(boxes)), count)
+        steps = np.arange(len(box)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
+        return box, steps % self._steps
 
 
 def point_cloud(stamp_ns: int, points: NDArray[Any]) -> bytes:

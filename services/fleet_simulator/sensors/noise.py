@@ -55,6 +55,39 @@ class GaussMarkov:
         return values
 
 
+class Resonance:
+    """A swinging error of one frequency that forgets its phase: sprung masses that a road keeps moving.
+
+    The autocorrelation is exp(-lag / memory) * cos(2 pi frequency lag).
+
+    Args:
+        rng: Random stream, used by nobody else.
+        frequency_hz: Of the swinging.
+        memory_s: Time after which a share of 1/e of the swinging is left.
+        period_s: Time between samples.
+    """
+
+    def __init__(self, rng: np.random.Generator, frequency_hz: float, memory_s: float, period_s: float) -> None:
+        self._rng = rng
+        self._keep = float(np.exp(-period_s / memory_s))
+        self._turn = 2.0 * np.pi * frequency_hz * period_s
+        self._phase = 0
+        self._last = self._rng.normal(size=2)
+
+    def draw(self, count: int) -> NDArray[np.float64]:
+        """The next samples, of standard deviation 1."""
+        if count == 0:
+            return np.empty(0)
+        # In axes that turn with the swinging, both parts of the state are ordinary first-order processes.
+        fresh = self._rng.normal(size=(count, 2)) * np.sqrt(1.0 - self._keep**2)
+        parts = [recursion(fresh[:, axis], self._keep, float(self._last[axis])) for axis in range(2)]
+        self._last = np.array([part[-1] for part in parts])
+        angle = self._turn * (self._phase + 1 + np.arange(count))
+        self._phase += count
+        swinging: NDArray[np.float64] = parts[0] * np.cos(angle) - parts[1] * np.sin(angle)
+        return swinging
+
+
 class Smoothing:
     """Follows a signal with a lag, as errors of reception grow and fade when surroundings change."""
 

@@ -79,13 +79,20 @@ class Radar:
         ahead = d_east * cosine + d_north * sine - self._policy["ahead_m"] - reach
         return ahead, d_north * cosine - d_east * sine, speed * np.cos(turned) - scene.ego("speed_mmps", t_ns)
 
+    def _measured(self, track: Track, seconds: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+        """What `relative` says in the axes of a radar that looks elsewhere than its calibration says."""
+        ahead, left, speed = self.relative(track, seconds)
+        turn = self._scene.truth.plan.shift.radar_yaw_mrad * MILLI
+        cosine, sine = np.cos(turn), np.sin(turn)
+        return ahead * cosine + left * sine, left * cosine - ahead * sine, speed
+
     @cached_property
     def sightings(self) -> tuple[Sighting, ...]:
         """Who is in which slot when; the nearest at first sight get one when there are not enough."""
         found = []
         for track in self._scene.truth.tracks:
             times = self._scene.times_of(track)
-            ahead, left, _ = self.relative(track, times)
+            ahead, left, _ = self._measured(track, times)
             bearing = np.arctan2(np.abs(left), np.maximum(ahead, MILLI))
             seen = (ahead > 0) & (ahead < self._policy["range_m"]) & (bearing < self._policy["half_angle_rad"])
             edges = np.flatnonzero(np.diff(np.concatenate(([0], seen.astype(np.int8), [0]))))
@@ -116,7 +123,7 @@ class Radar:
             if low == high:
                 continue
             rows, slot = slice(low, high), sighting.slot
-            ahead, left, rel_speed = self.relative(sighting.track, seconds[rows])
+            ahead, left, rel_speed = self._measured(sighting.track, seconds[rows])
             columns["VALID"][rows, slot] = 1
             columns["LONG_DIST"][rows, slot] = ahead + noise[0, rows, slot] * policy["distance_noise_m"]
             angle = noise[1, rows, slot] * policy["angle_noise_rad"]

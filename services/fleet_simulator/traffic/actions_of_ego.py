@@ -16,6 +16,8 @@ from services.fleet_simulator.traffic.scene import Scene, WithLeader
 
 _BESIDE_M: Final = 25.0
 _IN_VIEW_M, _NEAR_M = 160.0, 80.0
+_EASY_MPS, _CLOSES_MPS = 8.2, 3.0
+"""Slowest speed of a vehicle that somebody is to tailgate, and how much faster that one comes up."""
 _OWN_M: Final = 0.5
 """Who is less far to the side drives ahead or behind, not beside."""
 
@@ -34,10 +36,20 @@ class Tailgating(WithLeader):
         scene.users["scripted"][0] = row > 0
         scene.headway_s, scene.pace = 0.25, 1.25 if row > 0 else 1.1
         if row > 0:
-            scene.slow_down(row)
+            self._let_close_up(scene, row)
         near = speed > rules["least_speed_mps"] + 0.2 and scene.gap_m < (rules["most_gap_s"] - 0.03) * speed
         self.close_s = self.close_s + STEP_S if near else 0.0
         return bool(self.close_s > rules["least_s"] + 0.3)
+
+    @staticmethod
+    def _let_close_up(scene: Scene, row: int) -> None:
+        """The vehicle ahead eases off until the ego vehicle is close."""
+        users, speed = scene.users, scene.speed_mps
+        scene.slow_down(row)
+        pull = 0.5 * (max(_EASY_MPS, speed - _CLOSES_MPS) - float(users["speed_mps"][row]))
+        eases = scene.gap_m > speed and float(users["gap_m"][row]) > _BESIDE_M
+        users["scripted"][row] = True
+        users["forced_mps2"][row] = float(np.clip(pull, -1.5, 0.5)) if eases and pull < 0.0 else np.nan
 
 
 class Swerve:
@@ -96,6 +108,41 @@ class RedLightStop:
         stands = scene.speed_mps < self._rules["stand_mps"] and away < self._rules["most_distance_m"]
         self._stood_s = self._stood_s + STEP_S if stands and scene.closed[line] else 0.0
         return bool(self._stood_s > self._rules["least_s"] + 0.2)
+
+
+class Engagement:
+    """The ego's driver lets the system drive; should it drive already, it is switched off for a while before."""
+
+    def __init__(self, policy: Mapping[str, Any], rng: np.random.Generator) -> None:
+        self._off_s = 0.0
+        self._pause_s = float(rng.uniform(1.5, 3.0))
+
+    def step(self, scene: Scene) -> bool:
+        """Go on; over when the system drives."""
+        system = scene.adas
+        if self._off_s < self._pause_s:
+            system.wanted, system.released = False, system.state is Adas.ENGAGED
+            self._off_s += STEP_S if system.state in {Adas.OFF, Adas.READY} else 0.0
+            return False
+        system.wanted = True
+        return system.state is Adas.ENGAGED
+
+
+class Override:
+    """The ego's driver presses the accelerator while the system drives."""
+
+    def __init__(self, policy: Mapping[str, Any], rng: np.random.Generator) -> None:
+        self._engaged_s = 0.0
+        self._hold_s = float(rng.uniform(1.0, 3.0))
+
+    def step(self, scene: Scene) -> bool:
+        """Go on; over when the driver has the say."""
+        scene.adas.wanted = True
+        if scene.adas.state is Adas.OVERRIDDEN and self._engaged_s > self._hold_s:
+            return True
+        self._engaged_s = self._engaged_s + STEP_S if scene.adas.state is Adas.ENGAGED else 0.0
+        scene.adas.pressed = self._engaged_s > self._hold_s
+        return False
 
 
 class Disengagement:

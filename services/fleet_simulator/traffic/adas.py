@@ -47,6 +47,10 @@ class AdasMachine:
         """A request wants the system engaged at the next chance."""
         self.fails = False
         """A request lets the system fail now."""
+        self.released = False
+        """A request lets the driver switch the system off now."""
+        self.pressed = False
+        """A request lets the driver override the system now."""
 
     def _go(self, state: Adas) -> None:
         self.state, self._since_s = state, 0.0
@@ -96,7 +100,11 @@ class AdasMachine:
         if self.fails or failing or seen.accel_mps2 < -rules["most_braking_mps2"]:
             self.fails, self.wanted = False, False
             self._go(Adas.TAKEOVER)
+        elif self.released:
+            self.released = False
+            self._go(Adas.READY if fits else Adas.OFF)
         elif not fits:
             self._go(Adas.OFF)
-        elif 1.0 - draw < rules["overrides_per_hour"] * step_s / 3600.0:
+        elif self.pressed or 1.0 - draw < rules["overrides_per_hour"] * step_s / 3600.0:
+            self.pressed = False
             self._go(Adas.OVERRIDDEN)

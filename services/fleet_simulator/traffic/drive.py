@@ -4,10 +4,12 @@ Here belongs putting together. The loop is in `simulation.py`.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import ceil
 from typing import Any, Final
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from fleet_assets.geo.sun import Light, light_condition, sun_position
@@ -22,28 +24,32 @@ from services.fleet_simulator.drive_truth import (
     Ego,
     LightSeries,
 )
+from services.fleet_simulator.shifts import shifted_vehicles
 from services.fleet_simulator.traffic.corridor import Corridor, build_corridor
 from services.fleet_simulator.traffic.ego import ego_shape, pedals
 from services.fleet_simulator.traffic.events import find_events
 from services.fleet_simulator.traffic.lights import light_series
 from services.fleet_simulator.traffic.observations import Notes
+from services.fleet_simulator.traffic.requests import check_requests
 from services.fleet_simulator.traffic.simulation import Setting, Simulation, run
+from services.fleet_simulator.traffic.start import start_place
+from services.fleet_simulator.traffic.trailers import trailer_of
 from services.fleet_simulator.world.road_network import RoadNetwork
 from services.fleet_simulator.world.routes import SPACING_M, Route, make_route, plan_steps
-from services.fleet_simulator.world.weather import weather_at
+from services.fleet_simulator.world.weather import rained_on, weather_at
 
 _WARM_UP_S: Final = 6.0
 _FASTEST_MPS: Final = 32.0
 _LEAD_IN_M: Final = 2500.0
 _BEFORE_M: Final = 300.0
 _BEHIND_M: Final = 600.0
-_CANDIDATES: Final = 32
-_STRETCH_M: Final = 250.0
-_STREAM: Final = 121
+_ATTEMPTS: Final = 12
+_STREAM: Final = 122
 _MINUTE_NS: Final = 60 * NS_PER_S
+_NEARBY_M: Final = 20.0
+"""Bends so near are steered for, before and behind them."""
 _GLOOM_M, _SPRAY_MM_H = 2000, 0.5
 """Visibility and rain from which on everybody drives with headlamps."""
-_BRISK_MPS, _STRAIGHT_1PM = 9.0, 0.03
 
 
 class UnknownDepotError(Exception):
@@ -53,7 +59,8 @@ class UnknownDepotError(Exception):
 def simulate_drive(plan: DrivePlan, network: RoadNetwork, policy: Mapping[str, Any]) -> DriveTruth:
     """Make a drive happen.
 
-    The result depends on the arguments alone. Its size grows by about 20 kB per simulated second.
+    The result depends on the arguments alone. Its size grows by about 20 kB per simulated second. Where a request comes
+    to nothing, another way and other traffic are tried, and the drive with the fewest unmet requests is the result.
 
     Args:
         plan: What is asked for.
@@ -62,30 +69,52 @@ def simulate_drive(plan: DrivePlan, network: RoadNetwork, policy: Mapping[str, A
 
     Raises:
         UnknownDepotError: When the network has no such depot.
-        UnknownEventError: When an event is requested that nobody knows.
+        UnknownEventError: When an event is requested that nobody knows, or that this vehicle cannot have.
         NoRouteError: When no way leads on from the depot.
     """
     gate = next((depot.node_id for depot in network.depots if depot.name == plan.depot), None)
     if gate is None:
         known = ", ".join(depot.name for depot in network.depots) or "none"
         raise UnknownDepotError(f"depot '{plan.depot}' is not in the network. It has: {known}")
+    check_requests(plan)
+    policy = shifted_vehicles(policy, plan.shift)
+    best = _attempt(plan, network, policy, gate, 0)
+    for number in range(1, _ATTEMPTS):
+        if not best.unmet():
+            break
+        other = _attempt(plan, network, policy, gate, number)
+        best = other if len(other.unmet()) < len(best.unmet()) else best
+    return best
+
+
+def _attempt(plan: DrivePlan, network: RoadNetwork, policy: Mapping[str, Any], gate: int, number: int) -> DriveTruth:
+    """One way to carry out a plan; the first one is that of the plan without requests."""
+    seed = plan.seed if number == 0 else _another_seed(plan.seed, number)
     lead_in = 0.0 if plan.from_gate else _LEAD_IN_M
     length = lead_in + _BEFORE_M + plan.duration_s * _FASTEST_MPS + _BEHIND_M
-    route = make_route(network, plan_steps(network, gate, plan.seed, length))
+    route = make_route(network, plan_steps(network, gate, seed, length, policy["world"]["motorway_trip_share"]))
     corridor = build_corridor(network, route, policy["traffic"])
-    start_m = 3.0 if plan.from_gate else _start(plan, corridor)
+    span = (_BEFORE_M, _BEFORE_M + _LEAD_IN_M)
+    own = replace(plan, seed=seed)
+    start_m = 3.0 if plan.from_gate else start_place(own, corridor, policy["world"]["lights"], span, _WARM_UP_S)
     conditions = _conditions(plan, network, policy, _place(route, start_m))
     weather = conditions[0].weather
     dark = conditions[0].light != Light.DAY.value
     headlamps = dark or weather.visibility_m < _GLOOM_M or weather.rain_mm_h > _SPRAY_MM_H
-    setting = Setting(plan, policy, corridor, start_m, weather, headlamps, plan.seed)
-    kinds = tuple((kind, float(policy["vehicles"][kind]["height_m"])) for kind in sorted(policy["vehicles"]))
+    setting = Setting(plan, policy, corridor, start_m, weather, headlamps, seed)
+    kinds = tuple(
+        (kind, float(vehicle["height_m"]), trailer_of(vehicle)) for kind, vehicle in sorted(policy["vehicles"].items())
+    )
     clear_m = float(policy["events"]["stationary_hazard"]["clear_of_stop_m"])
     notes = Notes(corridor, kinds, headlamps=headlamps, clear_of_stop_m=clear_m)
     steps = ceil(plan.duration_s * NS_PER_S / AGENT_STEP_NS)
     warm_up = 0 if plan.from_gate else round(_WARM_UP_S * NS_PER_S / AGENT_STEP_NS)
     simulation = run(setting, notes, warm_up, steps)
     return _assemble(setting, network, notes, simulation, conditions)
+
+
+def _another_seed(seed: int, number: int) -> int:
+    return int(np.random.SeedSequence([seed, _STREAM, number]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def _assemble(
@@ -111,53 +140,20 @@ def _place(route: Route, s_m: float) -> tuple[float, float]:
     return float(route.east_m[row]), float(route.north_m[row])
 
 
-def _start(plan: DrivePlan, corridor: Corridor) -> float:
-    """Somewhere on the way; of some places drawn the one whose road suits the requests best."""
-    rng = np.random.default_rng([plan.seed, _STREAM])
-    places = _BEFORE_M + rng.random(_CANDIDATES) * _LEAD_IN_M
-    speed = corridor.wanted_mps[corridor.index(places)]
-    score = np.zeros(_CANDIDATES)
-    for request in plan.events:
-        there = places + request.at_s * 0.8 * speed
-        score += [_suits(request.kind, float(place), corridor) for place in there]
-    return float(places[int(np.argmax(np.round(score, 6)))])
-
-
-def _suits(kind: str, place: float, corridor: Corridor) -> float:
-    """How well a stretch of road suits an event, 0 to 1."""
-    low, high = corridor.index(np.array([place, place + _STRETCH_M])).tolist()
-    lines = corridor.ahead
-    within = (lines.line_m > place + 40.0) & (lines.line_m < place + 1.4 * _STRETCH_M)
-    if kind == "red_light_stop":
-        later = (lines.line_m > place + 40.0) & (lines.line_m < place + 3.0 * _STRETCH_M)
-        soon, at_all = (
-            any(lines.kind[line] == "traffic_light" for line in np.flatnonzero(span).tolist())
-            for span in (within, later)
-        )
-        return 0.5 * soon + 0.5 * at_all
-    open_road = (corridor.wanted_mps[low:high] > _BRISK_MPS) & (
-        np.abs(corridor.route.curvature_1pm[low:high]) < _STRAIGHT_1PM
-    )
-    if kind == "cut_in":
-        open_road &= corridor.highest[low:high] > corridor.lowest[low:high]
-    free = (
-        float(within.sum() == 0) if kind in {"stationary_hazard", "near_miss", "disengagement", "tailgating"} else 1.0
-    )
-    return (float(open_road.mean()) if high > low else 0.0) * (0.5 + 0.5 * free)
-
-
 def _conditions(
     plan: DrivePlan, network: RoadNetwork, policy: Mapping[str, Any], place: tuple[float, float]
 ) -> tuple[Conditions, ...]:
     lat, lon = (float(value) for value in network.frame.to_geographic(*place))
     end = plan.start_ns + round(plan.duration_s * NS_PER_S)
+    climate, rain_mm_h = int(network.digest[:12], 16), policy["shifts"]["rain_mm_h"] if plan.shift.rain else 0.0
     found = []
     for t_ns in range(plan.start_ns, end, _MINUTE_NS):
         elevation, azimuth = (float(value) for value in sun_position(t_ns, lat, lon))
+        weather = weather_at(climate, lat, lon, t_ns, policy["weather"])
         found.append(
             Conditions(
                 t_ns=t_ns,
-                weather=weather_at(int(network.digest[:12], 16), lat, lon, t_ns, policy["weather"]),
+                weather=rained_on(weather, rain_mm_h, policy["weather"]) if plan.shift.rain else weather,
                 sun_elevation_mrad=round(np.radians(elevation) * 1000.0),
                 sun_azimuth_mrad=round(np.radians(azimuth) * 1000.0),
                 light=str(light_condition(elevation)),
@@ -188,7 +184,7 @@ def _whole(values: NDArray[np.float64], per_unit: float = 1000.0) -> NDArray[np.
 
 
 def _ego(setting: Setting, network: RoadNetwork, notes: Notes, simulation: Simulation) -> tuple[Ego, NDArray[np.int64]]:
-    """The ego's motion in whole numbers, and the lateral acceleration that the road alone asks for."""
+    """The ego's motion in whole numbers, and the least and most lateral acceleration that the road nearby asks for."""
     vehicle, corridor = setting.policy["ego"]["vehicle"], setting.corridor
     x, y, yaw, speed, accel, steer = simulation.ego.states().T
     coarse = simulation.ego.places()
@@ -218,8 +214,16 @@ def _ego(setting: Setting, network: RoadNetwork, notes: Notes, simulation: Simul
         lane_offset_mm=_whole(beside),
         route_mm=_whole(s),
     )
-    road = np.interp(s, corridor.route.s_m, corridor.route.curvature_1pm)
-    return ego, _whole(speed**2 * road).astype(np.int64)
+    rows = corridor.index(s)
+    road = np.stack([_whole(speed**2 * bend[rows]) for bend in _bends_nearby(corridor.route.curvature_1pm)])
+    return ego, road.astype(np.int64)
+
+
+def _bends_nearby(curvature_1pm: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Least and greatest curvature around each row; straight on is always possible, since drivers cut corners."""
+    reach = round(_NEARBY_M / SPACING_M)
+    windows = sliding_window_view(np.pad(curvature_1pm, reach, mode="edge"), 2 * reach + 1)
+    return np.minimum(windows.min(axis=1), 0.0), np.maximum(windows.max(axis=1), 0.0)
 
 
 def _on_map(

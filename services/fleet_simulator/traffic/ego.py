@@ -28,6 +28,7 @@ _DAMPING: Final = 0.9
 _LOOK_M: Final = 4.0
 _LOOK_S: Final = 0.85
 _SLOWEST_MPS: Final = 3.0
+_LEAST_VIEW_M: Final = 1.0
 _ROLLING_MPS2: Final = 0.12
 _DRAG_1PM: Final = 0.0004
 """Aerodynamic drag of a car: about 0.35 m/s2 at 30 m/s."""
@@ -64,15 +65,23 @@ class EgoVehicle:
         vehicle: Key `ego.vehicle` of the policy.
         s_m: Where its rear axle begins.
         speed_mps: Speed that it begins with.
+        view_s: Time over which the driver takes the road's line together: nobody steers after each corner of a line.
     """
 
-    def __init__(self, route: Route, vehicle: Mapping[str, Any], s_m: float, speed_mps: float) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - a vehicle, where it is, and who steers
+        self, route: Route, vehicle: Mapping[str, Any], s_m: float, speed_mps: float, view_s: float
+    ) -> None:
         self._vehicle = vehicle
         self._wheelbase = float(vehicle["wheelbase_m"])
         self._ahead = vehicle["length_m"] / 2.0 - vehicle["rear_overhang_m"]
         # Plain numbers: indexing an array costs more than the arithmetic of a step.
         self._lines = tuple(
             values.tolist() for values in (route.east_m, route.north_m, route.yaw_rad, route.curvature_1pm)
+        )
+        self._view_s = view_s
+        self._sums = tuple(
+            np.concatenate(([0.0], np.cumsum(0.5 * SPACING_M * (line[1:] + line[:-1])))).tolist()
+            for line in (route.east_m, route.north_m, route.yaw_rad)
         )
         self._last_row = len(route.s_m) - 2
         self.s_m = s_m
@@ -97,6 +106,17 @@ class EgoVehicle:
             bend[0] + share * (bend[1] - bend[0]),
         )
 
+    def _seen(self, s_m: float, half_m: float) -> tuple[float, float, float]:
+        """Mean east, north and heading of the line around a place."""
+        ends = []
+        for place in ((s_m - half_m) / SPACING_M, (s_m + half_m) / SPACING_M):
+            row = min(max(int(place), 0), self._last_row)
+            share = place - row
+            ends.append([line[row] + share * (line[row + 1] - line[row]) for line in self._sums])
+        first, last = ends
+        east, north, yaw = ((after - before) / (2.0 * half_m) for before, after in zip(first, last, strict=True))
+        return east, north, yaw
+
     @property
     def middle(self) -> tuple[float, float]:
         """(s, d) of the footprint's middle."""
@@ -111,11 +131,15 @@ class EgoVehicle:
     def _steer_wanted(self, reference: Reference) -> float:
         """Feed-forward of the road's curvature and feedback of offset and heading."""
         speed, vehicle = self.speed_mps, self._vehicle
-        yaw_path = self._path(self.s_m)[2]
-        bend = self._path(self.s_m + speed * (vehicle["steering_lag_s"] + STEP_S / 2.0))[3]
+        half_m = max(0.5 * self._view_s * speed, _LEAST_VIEW_M)
+        east, north, yaw_line, _ = self._path(self.s_m)
+        east_seen, north_seen, yaw_path = self._seen(self.s_m, half_m)
+        offset_seen = (north_seen - north) * cos(yaw_line) - (east_seen - east) * sin(yaw_line)
+        soon = self.s_m + speed * (vehicle["steering_lag_s"] + STEP_S / 2.0)
+        bend = (self._path(soon + half_m)[2] - self._path(soon - half_m)[2]) / (2.0 * half_m)
         look = max(_LOOK_M, _LOOK_S * speed)
         pace = max(speed, _SLOWEST_MPS)
-        error_m = self.d_m - reference.offset_m
+        error_m = self.d_m - reference.offset_m - offset_seen
         error_rad = self._pose[2] - yaw_path - atan(reference.rate_mps / pace)
         feedback = -error_m / look**2 - 2.0 * _DAMPING * error_rad / look
         curvature = bend / max(1.0 - bend * self.d_m, 0.3) + reference.accel_mps2 / pace**2 + feedback

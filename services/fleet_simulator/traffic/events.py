@@ -72,13 +72,16 @@ class _Finder:
     def all(self) -> Iterator[_Found]:
         """Every event of every kind."""
         yield from self._fast("hard_brake", -self._ego.accel_mmps2.astype(np.int64))
-        yield from self._fast("swerve", np.abs(self._ego.lateral_accel_mmps2.astype(np.int64) - self._road))
+        sideways, (least, most) = self._ego.lateral_accel_mmps2.astype(np.int64), self._road
+        yield from self._fast("swerve", np.maximum(sideways - most, least - sideways))
         yield from self._tailgating()
         yield from self._near_miss()
         yield from self._cut_in()
         yield from self._stationary_hazard()
         yield from self._red_light_stop()
-        yield from self._disengagement()
+        yield from self._handed("disengagement", self._adas == Adas.TAKEOVER)
+        yield from self._handed("override", self._adas == Adas.OVERRIDDEN)
+        yield from self._handed("engagement", np.isin(self._adas, (Adas.ENGAGED, Adas.OVERRIDDEN)))
 
     def _fast(self, kind: str, values: NDArray[np.int64]) -> Iterator[_Found]:
         """Conditions on the ego's own motion, at its own rate."""
@@ -161,11 +164,11 @@ class _Finder:
             if while_ms >= rules["least_s"] * _MILLI:
                 yield _Found("red_light_stop", first, last, first, while_ms, 0, AGENT_STEP_NS)
 
-    def _disengagement(self) -> Iterator[_Found]:
-        handed = self._adas == Adas.TAKEOVER
-        for first, last in _spans(handed, 1):
-            if self._speed[first] >= self._rules["disengagement"]["least_speed_mps"] * _MILLI:
-                yield _Found("disengagement", first, last, first, int(self._speed[first]), 0, AGENT_STEP_NS)
+    def _handed(self, kind: str, holds: NDArray[np.bool_]) -> Iterator[_Found]:
+        """Somebody else drives from now on; who has driven since before the drive began takes over nothing."""
+        for first, last in _spans(holds, 1):
+            if first > 0 and self._speed[first] >= self._rules[kind]["least_speed_mps"] * _MILLI:
+                yield _Found(kind, first, last, first, int(self._speed[first]), 0, AGENT_STEP_NS)
 
 
 def find_events(
@@ -180,7 +183,8 @@ def find_events(
     Args:
         ego: The ego's motion.
         view: What lay before it.
-        road_mmps2: int64[n] at 100 Hz, lateral acceleration that the road's bends alone ask for at this speed.
+        road_mmps2: int64[2, n] at 100 Hz, least and most lateral acceleration that the road's bends nearby ask for at
+            this speed.
         windows: When somebody acted for a request.
         rules: Key `events` of the policy.
     """
@@ -189,9 +193,7 @@ def find_events(
     for found in _Finder(ego, view, road_mmps2, rules).all():
         first, last, peak = (start + index * found.step_ns for index in (found.first, found.last, found.peak))
         wanted = any(
-            window.kind == found.kind
-            and first <= start + window.end_s * NS_PER_S
-            and last >= start + window.start_s * NS_PER_S
+            window.kind == found.kind and start + window.start_s * NS_PER_S <= first <= start + window.end_s * NS_PER_S
             for window in windows
         )
         cause = "requested" if wanted else "natural"

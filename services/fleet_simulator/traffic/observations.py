@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from services.fleet_simulator.drive_truth import Track
 from services.fleet_simulator.traffic.corridor import ONCOMING, Corridor
 from services.fleet_simulator.traffic.motion import lamps_of, poses
-from services.fleet_simulator.traffic.pedestrians import Person, person_poses
+from services.fleet_simulator.traffic.pedestrians import Person, ground_height_m, person_poses
 from services.fleet_simulator.traffic.road_users import Users
+from services.fleet_simulator.traffic.trailers import Trailer, trailer_yaw
 
 _FAR_MM: Final = 10_000_000
 """Distance to nothing."""
 _OVERLAP_M: Final = 0.15
 """Bodies that overlap by more across the road are in each other's way."""
 _QUEUE_M: Final = 25.0
+_TOGETHER: Final = 200
+"""Steps that are written down together."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Looks:
     kind: str
     size_mm: tuple[int, int, int]
     look: int
+    trailer: Trailer | None = None
 
 
 def _whole(values: NDArray[np.float64], per_unit: float = 1000.0) -> NDArray[np.int64]:
@@ -62,20 +66,26 @@ class Notes:
 
     Args:
         corridor: The corridor.
-        kinds: Name and height (m) of the vehicles by their index.
+        kinds: Name, height (m) and trailer of the vehicles by their index.
         headlamps: Whether everybody drives with headlamps lit.
         clear_of_stop_m: Distance from stop lines at which a standing vehicle is nobody's queue.
     """
 
     def __init__(
-        self, corridor: Corridor, kinds: tuple[tuple[str, float], ...], *, headlamps: bool, clear_of_stop_m: float
+        self,
+        corridor: Corridor,
+        kinds: tuple[tuple[str, float, Trailer | None], ...],
+        *,
+        headlamps: bool,
+        clear_of_stop_m: float,
     ) -> None:
         self._corridor, self._kinds, self._headlamps = corridor, kinds, headlamps
         self._clear_m = clear_of_stop_m
         self._states: list[NDArray[np.int32]] = []
         self._views: list[tuple[int, int, int, bool, int, bool]] = []
+        self._pending: list[tuple[int, Users]] = []
         self._looks: dict[int, Looks] = {}
-        self.ego_lamps: list[int] = []
+        self._ego_lamps: list[int] = []
         self.adas: list[int] = []
 
     @property
@@ -92,34 +102,53 @@ class Notes:
             closed: Whether each line of `Corridor.ahead` is a light that is red or yellow.
             adas: State of the ego's system.
         """
-        lamps = lamps_of(users, self._corridor, self._headlamps)
-        east, north, yaw = poses(users, self._corridor)
-        rows = np.empty((len(users) - 1 + len(persons), 7), dtype=np.int32)
+        self._pending.append((self.step, users.copy()))
+        if persons:
+            self._write_persons(persons)
+        self._remember_looks(users)
+        self._views.append(self._view(users, closed))
+        self.adas.append(adas)
+        if len(self._pending) == _TOGETHER:
+            self._flush()
+
+    def _write_persons(self, persons: list[Person]) -> None:
+        rows = np.zeros((len(persons), 8), dtype=np.int32)
         rows[:, 0] = self.step
-        wheeled = rows[: len(users) - 1]
-        wheeled[:, 1], wheeled[:, 2], wheeled[:, 3] = users["agent_id"][1:], _whole(east)[1:], _whole(north)[1:]
-        wheeled[:, 4], wheeled[:, 5], wheeled[:, 6] = _whole(yaw)[1:], _whole(users["speed_mps"])[1:], lamps[1:]
-        for index, (one, pose) in enumerate(person_poses(persons, self._corridor), len(users) - 1):
-            rows[index, 1], rows[index, 5], rows[index, 6] = one.agent_id, round(one.now_mps * 1000), 0
-            rows[index, 2:5] = [round(value * 1000) for value in pose]
+        for row, (one, pose) in zip(rows, person_poses(persons, self._corridor), strict=True):
+            row[1], row[5] = one.agent_id, round(one.now_mps * 1000)
+            row[2:5] = [round(value * 1000) for value in pose]
+            row[7] = round(ground_height_m(self._corridor, one.s_m, one.d_m) * 1000)
             if one.agent_id not in self._looks:
                 length, width, height = (round(value * 1000) for value in one.size_m)
                 self._looks[one.agent_id] = Looks(one.kind, (length, width, height), one.look)
         self._states.append(rows)
-        self._remember_looks(users)
-        self._views.append(self._view(users, closed))
-        self.ego_lamps.append(int(lamps[0]))
-        self.adas.append(adas)
+
+    def _flush(self) -> None:
+        """Poses and lamps of many steps at once: the arithmetic costs less than beginning it."""
+        if not self._pending:
+            return
+        users = np.concatenate([users for _, users in self._pending])
+        lamps = lamps_of(users, self._corridor, self._headlamps)
+        east, north, yaw = poses(users, self._corridor)
+        rows = np.zeros((len(users), 8), dtype=np.int32)
+        rows[:, 0] = np.repeat([step for step, _ in self._pending], [len(users) for _, users in self._pending])
+        rows[:, 1], rows[:, 2], rows[:, 3] = users["agent_id"], _whole(east), _whole(north)
+        rows[:, 4], rows[:, 5], rows[:, 6] = _whole(yaw), _whole(users["speed_mps"]), lamps
+        # Row 0 of every step is the ego vehicle.
+        is_ego = users["agent_id"] == 0
+        self._states.append(rows[~is_ego])
+        self._ego_lamps += lamps[is_ego].tolist()
+        self._pending = []
 
     def _remember_looks(self, users: Users) -> None:
         for row in range(len(users) - 1, 0, -1):
             number = int(users["agent_id"][row])
             if number in self._looks:
                 return  # Newcomers are appended, so that all before are known.
-            kind, height = self._kinds[int(users["kind"][row])]
+            kind, height, trailer = self._kinds[int(users["kind"][row])]
             size = (users["length_m"][row], users["width_m"][row], height)
             length, width, tall = (round(float(value) * 1000) for value in size)
-            self._looks[number] = Looks(kind, (length, width, tall), int(users["look"][row]))
+            self._looks[number] = Looks(kind, (length, width, tall), int(users["look"][row]), trailer)
 
     def _view(self, users: Users, closed: NDArray[np.bool_]) -> tuple[int, int, int, bool, int, bool]:
         lines = self._corridor.ahead.line_m
@@ -142,6 +171,12 @@ class Notes:
         speed = round(float(users["speed_mps"][row]) * 1000)
         return int(users["agent_id"][row]), round(gap * 1000), speed, alone, line, light
 
+    @property
+    def ego_lamps(self) -> list[int]:
+        """Lamps of the ego vehicle at every step."""
+        self._flush()
+        return self._ego_lamps
+
     def view(self) -> EgoView:
         """All that lay before the ego vehicle."""
         columns = list(zip(*self._views, strict=True))
@@ -156,6 +191,7 @@ class Notes:
 
     def tracks(self) -> tuple[Track, ...]:
         """Everybody's states, agent by agent in order of their numbers."""
+        self._flush()
         states: NDArray[Any] = np.concatenate(self._states)
         states = states[np.argsort(states[:, 1], kind="stable")]
         numbers, first = np.unique(states[:, 1], return_index=True)
@@ -167,6 +203,12 @@ class Notes:
 
     def _track(self, number: int, states: NDArray[Any]) -> Track:
         looks = self._looks[number]
+        hitch = begins = 0
+        trailing = None
+        if looks.trailer is not None:
+            x, y, yaw = (states[:, column] / 1000.0 for column in (2, 3, 4))
+            hitch, begins = round(looks.trailer.hitch_m * 1000), round(looks.trailer.begins_m * 1000)
+            trailing = _whole(trailer_yaw(x, y, yaw, looks.size_mm[0] / 1000.0, looks.trailer)).astype(np.int32)
         return Track(
             agent_id=number,
             kind=looks.kind,
@@ -181,4 +223,8 @@ class Notes:
             yaw_mrad=np.ascontiguousarray(states[:, 4]),
             speed_mmps=np.ascontiguousarray(states[:, 5]),
             lamps=states[:, 6].astype(np.uint8),
+            z_mm=np.ascontiguousarray(states[:, 7]),
+            hitch_mm=hitch,
+            trailer_mm=begins,
+            trailer_yaw_mrad=trailing,
         )

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from services.fleet_simulator.camera.ground import KERB_M, SIDEWALK_M
 from services.fleet_simulator.traffic.corridor import ONCOMING, Corridor, StopLines
 from services.fleet_simulator.traffic.ego import STEP_S
 from services.fleet_simulator.traffic.road_users import Users, progress
@@ -27,6 +28,9 @@ _STRIP_M, _STRIPS = 0.75, 5
 _ROOM_M: Final = 0.6
 _WALK_UP_M: Final = 9.0
 _CONFLICT_S: Final = 1.0
+_SOON_S, _YIELDS_MPS2 = 3.0, -0.8
+"""Who is so near in time and brakes less does not seem to yield."""
+_HURRY: Final = 1.4
 _NEVER: Final = -1
 
 
@@ -69,12 +73,13 @@ class Person:
         """Length, width, height."""
         return (*_SIZE_M[self.kind][:2], self.height_m)
 
-    def advance(self) -> bool:
-        """Take one step; whether the next corner was reached."""
+    def advance(self, pace: float = 1.0) -> bool:
+        """Take one step at a share of the usual pace; whether the next corner was reached."""
         goal = self.path[0]
         ahead, across = goal[0] - self.s_m, goal[1] - self.d_m
-        left, step = (ahead * ahead + across * across) ** 0.5, self.speed_mps * STEP_S
-        self.now_mps, self.heading_rad = self.speed_mps, atan2(across, ahead) if left > 0.0 else self.heading_rad
+        self.now_mps = pace * self.speed_mps
+        left, step = (ahead * ahead + across * across) ** 0.5, self.now_mps * STEP_S
+        self.heading_rad = atan2(across, ahead) if left > 0.0 else self.heading_rad
         if left <= step:
             self.s_m, self.d_m = goal
             self.path.pop(0)
@@ -173,8 +178,21 @@ class People:
                 one.now_mps, one.waits_s = 0.0, one.waits_s + STEP_S
                 if one.waits_s >= self._rules["wait_s"] and self._clear(one.stop, users):
                     one.state = "cross"
-            elif one.advance() and one.stop >= 0:
+            elif one.advance(self._pace(one, users)) and one.stop >= 0:
                 one.state = _STATE_BY_CORNERS.get(len(one.path), one.state)
+
+    def _pace(self, one: Person, users: Users) -> float:
+        """Who crosses before a vehicle that does not brake hurries."""
+        if one.state != "cross":
+            return 1.0
+        for against, lines in ((False, self._corridor.ahead), (True, self._corridor.against)):
+            mine = users[(users["key"] >= ONCOMING) == against]
+            for line in np.flatnonzero(lines.route_stop == one.stop).tolist():
+                room = lines.line_m[line] - progress(mine) - mine["length_m"] / 2.0
+                comes = (room > 0.0) & (room < _SOON_S * mine["speed_mps"]) & (mine["accel_mps2"] > _YIELDS_MPS2)
+                if comes.any():
+                    return _HURRY
+        return 1.0
 
     def _in_the_way(self, one: Person) -> bool:
         """Whether somebody close ahead goes first: who walks the same way, or came earlier and crosses the way."""
@@ -208,6 +226,15 @@ class People:
             if bool((inside | comes | fast).any()):
                 return False
         return True
+
+
+def ground_height_m(corridor: Corridor, s_m: float, d_m: float) -> float:
+    """Height of the ground at a place beside or on the road: pavements are higher than the road."""
+    row = int(corridor.index(np.array([s_m]))[0])
+    right, left = corridor.edges_m(row)
+    beyond = max(right - d_m, d_m - left)
+    width = SIDEWALK_M.get(corridor.classes[int(corridor.class_index[row])], 0.0)
+    return KERB_M if 0.0 < beyond <= width else 0.0
 
 
 def person_poses(persons: list[Person], corridor: Corridor) -> Iterator[tuple[Person, tuple[float, float, float]]]:

@@ -117,7 +117,7 @@ class Action(Protocol):
 def calm_down(users: Users, adas: AdasMachine) -> None:
     """End whatever an action imposed on anybody."""
     users["forced_mps2"], users["scripted"], users["hazard"] = np.nan, False, False
-    adas.wanted, adas.fails = False, False
+    adas.wanted, adas.fails, adas.released, adas.pressed = False, False, False, False
 
 
 class WithLeader:

@@ -19,7 +19,7 @@ from services.fleet_simulator.traffic.longitudinal import Longitudinal, find_lea
 from services.fleet_simulator.traffic.motion import move, target_offsets
 from services.fleet_simulator.traffic.observations import Notes
 from services.fleet_simulator.traffic.pedestrians import People, blocked_lines
-from services.fleet_simulator.traffic.requests import NEED_LEADER, Director
+from services.fleet_simulator.traffic.requests import NEED_LEADER, NEED_SYSTEM, Director, draw_incidents
 from services.fleet_simulator.traffic.road_users import OWN_LANE, Population, Users
 from services.fleet_simulator.world.routes import SPACING_M
 
@@ -30,8 +30,6 @@ _DECIDES_EVERY: Final = 2
 """Steps between looks around, except while something special goes on."""
 _Decision = tuple[NDArray[np.float64], NDArray[np.bool_], Reference]
 """Accelerations wanted, lights that are closed, where the ego's driver steers."""
-_JERK_MPS3: Final = 2.5
-_JERK_BRAKING_MPS3: Final = 5.0
 _JERK_EMERGENCY_MPS3: Final = 30.0
 _EMERGENCY_MPS2: Final = -3.5
 _AHEAD_S: Final = 2.5
@@ -98,7 +96,10 @@ class Simulation:
             np.clip(streams[3].normal(1.0, self._driver["wander_spread"]), 0.4, 1.8)
         )
         self.adas = AdasMachine(
-            streams[4], policy["ego"]["adas"], equipped=setting.plan.adas, possible=_sees(setting.weather, policy)
+            streams[4],
+            policy["ego"]["adas"],
+            equipped=setting.plan.adas,
+            possible=_sees(setting.weather, policy) or any(one.kind in NEED_SYSTEM for one in setting.plan.events),
         )
         self.users, self.ego = self._begin(streams[3])
         self.users = self.population.fill(
@@ -117,7 +118,9 @@ class Simulation:
         self._decided = -_DECIDES_EVERY
         self._decision: _Decision | None = None
         self._human = {name: float(self.users[name][0]) for name in ("time_headway_s", "factor")}
-        self.director = Director(setting.plan.events, streams[5], corridor, policy)
+        chance = np.random.default_rng([setting.seed, _STREAM, len(streams)])
+        incidents = draw_incidents(chance, policy["incidents_per_hour"], setting.plan.duration_s)
+        self.director = Director(setting.plan.events, incidents, streams[5], corridor, policy)
 
     def _put_leader(self) -> None:
         """Somebody drives ahead from the beginning, where requests need it."""
@@ -141,7 +144,13 @@ class Simulation:
         )
         row["factor"] = float(np.clip(rng.normal(factor["mean"], factor["spread"]), 0.75, 1.25))
         row["speed_mps"] = 0.0 if still else 0.9 * float(row["speed_mps"][0])
-        ego = EgoVehicle(setting.corridor.route, vehicle, setting.start_m, float(row["speed_mps"][0]))
+        ego = EgoVehicle(
+            setting.corridor.route,
+            vehicle,
+            setting.start_m,
+            float(row["speed_mps"][0]),
+            self._driver["view_s"],
+        )
         row["s_m"], row["d_m"] = ego.middle
         return row, ego
 
@@ -210,15 +219,16 @@ class Simulation:
         """The acceleration that whoever drives asks for, with people's unsteadiness and bounded jerk."""
         goal, state = float(wanted[0]), self.adas.state
         moving = self.ego.speed_mps > 1.0
-        if state is not Adas.ENGAGED and moving and goal > _EMERGENCY_MPS2:
+        # Slopes and wind do not ask who drives.
+        if moving and goal > _EMERGENCY_MPS2:
             goal += self._wander.pedal_mps2
         if state is Adas.OVERRIDDEN:
             goal += self.setting.policy["ego"]["adas"]["override_mps2"] if self.users["gap_m"][0] > 30.0 else 0.0  # noqa: PLR2004 - nobody presses on behind somebody
-        down = _JERK_EMERGENCY_MPS3 if goal < _EMERGENCY_MPS2 else _JERK_BRAKING_MPS3
-        low, high = self._command - down * STEP_S, self._command + _JERK_MPS3 * STEP_S
+        pressing, braking = self._driver["jerk_mps3"] * STEP_S, self._driver["braking_jerk_mps3"] * STEP_S
+        down = _JERK_EMERGENCY_MPS3 * STEP_S if goal < _EMERGENCY_MPS2 else braking
+        low, high = self._command - down, self._command + pressing
         if self._command < 0.0:
-            high = min(0.0, self._command + 2.0 * _JERK_BRAKING_MPS3 * STEP_S)
-            high = max(high, self._command + _JERK_MPS3 * STEP_S)
+            high = max(min(0.0, self._command + 2.0 * braking), high)
         self._command = min(max(goal, low), high)
         if self.ego.speed_mps == 0.0:
             self._command = max(min(self._command, goal), -1.0)

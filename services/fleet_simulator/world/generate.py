@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleet_assets.geo.local_frame import LocalFrame
+from services.fleet_simulator.world.osm_xml import on_osm_grid
 from services.fleet_simulator.world.road_network import MM_PER_M, Depot, Edge, Node, RoadNetwork, WorkZone
 
 _STREAM: Final = 101
 """Number of this module's random stream; other modules draw from others."""
 _CURVE_POINTS: Final = 9
 _RAMP_POINTS: Final = 24
+_SHORT_M: Final = 50.0
 _RAMP_HANDLE: Final = 0.45
 _LOOP_POINTS: Final = 33
 _LOOP_RADIUS_M: Final = 45.0
@@ -197,7 +199,7 @@ def _carriageway(
         node = build.node(east, bow(east))
         nodes.append(node)
         if previous is not None:
-            share = np.linspace(previous[1], east, 12)
+            share = np.linspace(previous[1], east, 12 if abs(east - previous[1]) > _SHORT_M else 2)
             points = np.stack([share, [bow(value) for value in share]], axis=1)
             build.polyline(previous[0], node, "motorway", name, points, one_way=True)
         if index is not None and index not in seen:
@@ -263,4 +265,19 @@ def generate_network(seed: int, policy: Mapping[str, Any]) -> RoadNetwork:
     _motorway(build, grid)
     depots = _depots(build, grid)
     _work_zones(build)
-    return RoadNetwork(LocalFrame(town["lat_deg"], town["lon_deg"]), build.nodes, build.edges, depots)
+    frame = LocalFrame(town["lat_deg"], town["lon_deg"])
+    return RoadNetwork(frame, *_snapped(frame, build.nodes, build.edges), depots)
+
+
+def _snapped(
+    frame: LocalFrame, nodes: Mapping[int, Node], edges: Mapping[int, Edge]
+) -> tuple[dict[int, Node], dict[int, Edge]]:
+    """Nodes and edges on the grid of map files, so that a town is the same after a trip through one."""
+    places = on_osm_grid(frame, np.array([[node.east_mm, node.north_mm] for node in nodes.values()]))
+    moved = {
+        number: replace(node, east_mm=int(place[0]), north_mm=int(place[1]))
+        for (number, node), place in zip(nodes.items(), places, strict=True)
+    }
+    return moved, {
+        number: replace(edge, points_mm=on_osm_grid(frame, edge.points_mm)) for number, edge in edges.items()
+    }

@@ -3,7 +3,7 @@
 Here belong tags and the cutting of ways into edges. What an edge is, is in `road_network.py`.
 
 Tags of https://wiki.openstreetmap.org (highway, maxspeed, lanes, oneway, width, name, construction); what no map knows
-(the phase of a light, where on an edge a work zone lies, depots) has tags that begin with `fleet:`.
+(the phase of a light, where on an edge a work zone lies, depots, the plane) has tags that begin with `fleet:`.
 """
 
 import re
@@ -24,6 +24,11 @@ ATTRIBUTION: Final = "© OpenStreetMap contributors, ODbL 1.0"
 _CONTROLS: Final = {"traffic_light": "traffic_signals", "stop": "stop", "crossing": "crossing"}
 _POINT_IDS: Final = 1_000_000_000
 """Numbers of the points between the nodes begin here."""
+_FRAME_ID: Final = _POINT_IDS - 1
+"""Number of the node that stands at the origin of the plane."""
+_FRAME: Final = "fleet:frame"
+_DEGREES: Final = 7
+"""Decimals of degrees in a file: 11 mm."""
 _DEFAULT_KMH: Final = {
     "motorway": 120,
     "motorway_link": 60,
@@ -44,12 +49,20 @@ _DEFAULT_KMH: Final = {
 _DEFAULT_WIDTH_M: Final = 3.25
 _KMH_PER_MPH: Final = 1.609344
 _WIDTHS_M: Final = (2.4, 4.5)
-_SHORTEST_M: Final = 0.5
+_SHORTEST_M: Final = 0.1
 _CYCLE_S: Final = 60
 
 
 class NoRoadsError(Exception):
     """A map without roads that cars can go around in."""
+
+
+def on_osm_grid(frame: LocalFrame, points_mm: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Places as they come back from a file, int64[n, 2]; those that come back stay where they are."""
+    lat, lon = frame.to_geographic(points_mm[:, 0] / MM_PER_M, points_mm[:, 1] / MM_PER_M)
+    east, north = frame.to_plane(np.round(lat, _DEGREES), np.round(lon, _DEGREES))
+    whole: NDArray[np.int64] = np.rint(np.stack([east, north], axis=1) * MM_PER_M).astype(np.int64)
+    return whole
 
 
 def to_osm_xml(network: RoadNetwork) -> bytes:
@@ -66,6 +79,8 @@ def to_osm_xml(network: RoadNetwork) -> bytes:
         tags |= {"fleet:phase_s": str(node.phase_s)} if node.control == "traffic_light" else {}
         tags |= {"fleet:depot": depots[number]} if number in depots else {}
         lines += _node(network.frame, number, np.array([node.east_mm, node.north_mm]), tags)
+    plane = f"{network.frame.lat_deg!r};{network.frame.lon_deg!r}"
+    lines += _node(network.frame, _FRAME_ID, np.zeros(2, dtype=np.int64), {_FRAME: plane})
     ways, point = [], _POINT_IDS
     for number, edge in sorted(network.edges.items()):
         between = range(point, point + len(edge.points_mm) - 2)
@@ -129,7 +144,7 @@ def _read(path: Path) -> _Map:
     tags: dict[int, Mapping[str, str]] = {}
     for item in osmium.FileProcessor(str(path)).with_locations():
         if isinstance(item, osmium.osm.Node):
-            if "highway" in item.tags or "fleet:depot" in item.tags:
+            if "highway" in item.tags or "fleet:depot" in item.tags or _FRAME in item.tags:
                 tags[item.id] = dict(item.tags)
         elif isinstance(item, osmium.osm.Way) and _is_road(dict(item.tags)):
             known = [node for node in item.nodes if node.location.valid()]
@@ -152,7 +167,7 @@ def from_osm(path: Path, *, frame: LocalFrame | None = None, depots: Sequence[st
 
     Args:
         path: The file.
-        frame: Plane to lay it in; without one, around the middle of its roads.
+        frame: Plane to lay it in; without one, that of the file, or one around the middle of its roads.
         depots: Names of depots to place, the first far west, the last far east, unless the file itself has some.
 
     Raises:
@@ -163,7 +178,7 @@ def from_osm(path: Path, *, frame: LocalFrame | None = None, depots: Sequence[st
         raise NoRoadsError(f"{path.name} has no roads for cars (ways with highway = {', '.join(_DEFAULT_KMH)})")
     degrees = np.array(list(source.places.values()))
     middle = (degrees.min(axis=0) + degrees.max(axis=0)) / 2.0
-    plane = frame or LocalFrame(round(float(middle[0]), 4), round(float(middle[1]), 4))
+    plane = frame or _frame_of(source) or LocalFrame(round(float(middle[0]), 4), round(float(middle[1]), 4))
     east, north = plane.to_plane(degrees[:, 0], degrees[:, 1])
     whole = np.rint(np.stack([east, north], axis=1) * MM_PER_M).astype(np.int64)
     points = dict(zip(source.places, whole, strict=True))
@@ -186,6 +201,11 @@ def from_osm(path: Path, *, frame: LocalFrame | None = None, depots: Sequence[st
     ]
     places = tuple(sorted(named, key=lambda depot: depot.node_id)) or _placed(depots, nodes)
     return RoadNetwork(plane, nodes, edges, places, ATTRIBUTION)
+
+
+def _frame_of(source: _Map) -> LocalFrame | None:
+    found = next((tags[_FRAME] for tags in source.tags.values() if _FRAME in tags), None)
+    return None if found is None else LocalFrame(*(float(part) for part in found.split(";")))
 
 
 def _cut(source: _Map, points: Mapping[int, NDArray[np.int64]]) -> Iterator[_Way]:

@@ -28,7 +28,7 @@ class Node:
         east_mm: Millimetres east of the network's origin.
         north_mm: Millimetres north of it.
         control: ``none``, ``traffic_light``, ``stop`` or ``crossing``.
-        phase_s: Traffic lights: start of the cycle against the full minute of UTC.
+        phase_s: Traffic lights: start of a cycle, counted from the epoch of UTC.
     """
 
     node_id: int

@@ -15,6 +15,7 @@ from services.fleet_simulator.world.road_network import MM_PER_M, Edge, RoadNetw
 
 SPACING_M: Final = 0.5
 """Distance between the points of a route's line."""
+_FAR: Final = "motorway"
 KMH_PER_MPS: Final = 3.6
 _STREAM: Final = 102
 _TURN_RADIUS_M: Final = {"right": 9.0, "left": 12.0}
@@ -140,7 +141,9 @@ def shortest_steps(network: RoadNetwork, start: int, goal: int, came_by: Step | 
     raise NoRouteError(f"node {goal} cannot be reached from node {start}. Check one-way edges of the network")
 
 
-def plan_steps(network: RoadNetwork, start: int, seed: int, min_length_m: float) -> tuple[Step, ...]:
+def plan_steps(
+    network: RoadNetwork, start: int, seed: int, min_length_m: float, motorway_share: float = 0.0
+) -> tuple[Step, ...]:
     """Drive from a node to one place after another until the way is long enough.
 
     Args:
@@ -148,16 +151,20 @@ def plan_steps(network: RoadNetwork, start: int, seed: int, min_length_m: float)
         start: Node to begin at, e.g. a depot's gate.
         seed: Draws the places.
         min_length_m: Length wanted.
+        motorway_share: Share of the places that are on a motorway, where there is one.
 
     Raises:
         NoRouteError: When place after place cannot be reached.
     """
     rng = np.random.default_rng([seed, _STREAM])
     places = sorted(node.node_id for node in network.nodes.values() if len(network.leaving(node.node_id)) > 1)
+    ways = {place: [network.edges[edge_id].road_class for edge_id, _ in network.leaving(place)] for place in places}
+    far = [place for place in places if _FAR in ways[place]]
     steps: tuple[Step, ...] = ()
     at, length, misses = start, 0.0, 0
     while length < min_length_m:
-        goal = int(places[int(rng.integers(len(places)))])
+        drawn = far if far and rng.random() < motorway_share else places
+        goal = int(drawn[int(rng.integers(len(drawn)))])
         if goal == at:
             continue
         try:

@@ -4,6 +4,7 @@ Here belongs the sky. The sun is in `fleet_assets.geo.sun`; what weather does to
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import cos, erf, exp, floor, log, pi, sqrt
 from typing import Any, Final
 
@@ -96,6 +97,26 @@ def weather_at(seed: int, lat_deg: float, lon_deg: float, t_ns: int, rules: Mapp
         wind_mps=round(wind, 1),
         wind_from_deg=round(rules["wind_from_deg"] + 80.0 * place.normal(_DIRECTION, hour)) % 360,
         wetness=round(wet, 2),
+    )
+
+
+def rained_on(weather: Weather, rain_mm_h: float, rules: Mapping[str, Any]) -> Weather:
+    """The same weather with at least so much rain (snow where it freezes) and a wet road.
+
+    Args:
+        weather: What it would be.
+        rain_mm_h: Rain.
+        rules: Key `weather` of the policy.
+    """
+    rain = max(weather.rain_mm_h, rain_mm_h)
+    visibility = rules["clear_visibility_m"] / (1.0 + rules["rain_dims_per_mm_h"] * rain)
+    return replace(
+        weather,
+        condition="snow" if weather.temperature_c <= _FREEZING_C else "rain",
+        rain_mm_h=round(rain, 1),
+        visibility_m=min(weather.visibility_m, round(visibility / 10.0) * 10),
+        cloud=max(weather.cloud, _OVERCAST),
+        wetness=max(weather.wetness, round(min(1.0, rain), 2)),
     )
 
 

@@ -22,7 +22,7 @@ def test_intervals_cover_the_true_drift_in_95_of_100_drives_and_long_drives_are_
     world = network(policies)
     whole = drive(world, seconds=600)
     policy, clocks = policies["sync"]["clock"], policies["simulation"]["sensors"]["recorder"]
-    bounds = ClockBounds(policy["min_jump_s"], policy["drift_prior_sd_ppm"], policy["outlier_mads"])
+    bounds = ClockBounds(**policy)
     lengths = np.random.default_rng(0).uniform(20, 600, DRIVES)
     covered, long_errors, beyond = 0, [], 0
     for seed, seconds in enumerate(lengths):

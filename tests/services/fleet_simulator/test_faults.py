@@ -76,6 +76,20 @@ def test_a_spike_changes_one_value_by_its_size(tmp_path: Path, policies: Policie
     assert fault["affected"] == 1
 
 
+@pytest.mark.parametrize(
+    ("fault", "relative"), [("offset:imu@12+0.5=-7.5", True), ("saturated:imu@12+0.5=19.5", False)]
+)
+def test_an_offset_shifts_one_value_for_a_while_and_a_saturated_sensor_stays_at_its_end(
+    tmp_path: Path, policies: Policies, world: RoadNetwork, fault: str, relative: bool
+) -> None:
+    sound, _ = recorded(tmp_path, policies, world)
+    rows, (told,) = recorded(tmp_path, policies, world, fault)
+    changed = ahead(rows) - (ahead(sound) if relative else 0.0)
+    assert changed[1200:1250] == pytest.approx(-7.5 if relative else 19.5)
+    assert np.flatnonzero(ahead(rows) != ahead(sound)).tolist() == list(range(1200, 1250))
+    assert told["affected"] == 50
+
+
 def test_a_frozen_sensor_repeats_its_last_value_at_fresh_times(
     tmp_path: Path, policies: Policies, world: RoadNetwork
 ) -> None:

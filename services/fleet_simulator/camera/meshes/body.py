@@ -20,9 +20,16 @@ _LOWER: Final = ((0.0, 0.93), (0.10, 0.975), (0.35, 0.995), (0.62, 1.0), (0.80, 
 """Side of the body from the sill to the belt line: share of the height, share of the half width."""
 _WINDOW_FOOT, _WINDOW_HEAD = 0.10, 0.80
 """Side windows between these shares of the height from the belt line to the roof."""
+_UP: Final = (0.02, _WINDOW_FOOT, 0.45, _WINDOW_HEAD)
+"""Levels from the belt line to the roof, shares."""
 _CROWN: Final = (0.90, 0.72, 0.45, 0.0)
 """Places across the roof, shares of its half width."""
+_FAR_LOWER, _FAR_UP, _FAR_CROWN = (_LOWER[0], _LOWER[2], _LOWER[-1]), (_UP[0], _UP[1], _UP[3]), (0.72, 0.0)
+"""The same for what is far away."""
+FAR: Final = 2
 _GLASS_MARGIN: Final = 0.87
+_ENDS: Final = (0.0, 0.004, 0.014, 0.035, 0.06, 0.94, 0.965, 0.986, 0.996, 1.0)
+_FAR_ENDS: Final = (0.0, 0.014, 0.06, 0.94, 0.986, 1.0)
 _DECAL_M: Final = 0.008
 
 
@@ -85,27 +92,40 @@ class Body:
         length_m: Length.
         width_m: Width without mirrors.
         height_m: Height.
-        fine: Whether it is seen from near.
+        detail: 0 for near, 1 for the middle distance, 2 (`FAR`) for what is small in the picture.
     """
 
     shape: BodyShape
     length_m: float
     width_m: float
     height_m: float
-    fine: bool = True
+    detail: int = 0
 
     def x_m(self, share: float) -> float:
         """Place along the vehicle of a share of the length from the front."""
         return self.length_m * (0.5 - share)
 
+    @property
+    def _lower(self) -> Curve:
+        return _FAR_LOWER if self.detail == FAR else _LOWER
+
+    @property
+    def _up(self) -> tuple[float, ...]:
+        return _FAR_UP if self.detail == FAR else _UP
+
+    @property
+    def _crown(self) -> tuple[float, ...]:
+        return _FAR_CROWN if self.detail == FAR else _CROWN
+
     @cached_property
     def _shares(self) -> FloatArray:
         shape, arch = self.shape, 1.14 * self.shape.wheel_radius_m / self.length_m
-        marks = [0.0, 0.004, 0.014, 0.035, 0.06, 0.94, 0.965, 0.986, 0.996, 1.0, *shape.cowl, *shape.rear_glass]
+        ends = _FAR_ENDS if self.detail == FAR else _ENDS
+        marks = [*ends, *shape.cowl, *shape.rear_glass]
         marks += [end for window in shape.side_windows for end in window]
         for axle in shape.axles:
-            marks += [axle + arch * turn for turn in np.cos(np.linspace(0.0, np.pi, 9 if self.fine else 5))]
-        gaps = np.linspace(0.0, 1.0, 20 if self.fine else 9)
+            marks += [axle + arch * turn for turn in np.cos(np.linspace(0.0, np.pi, (9, 5, 4)[self.detail]))]
+        gaps = np.linspace(0.0, 1.0, (20, 9, 5)[self.detail])
         fine = np.concatenate([marks, [gap for gap in gaps if min(abs(gap - mark) for mark in marks) > 0.018]])  # noqa: PLR2004
         ordered = np.sort(fine[(fine >= 0.0) & (fine <= 1.0)])
         kept: FloatArray = ordered[np.concatenate(([True], np.diff(ordered) > 0.0015))]  # noqa: PLR2004 - no slivers
@@ -131,20 +151,21 @@ class Body:
         belt = np.minimum(_smooth(self.shape.belt, share) * self.height_m, top - 0.035)
         low = np.minimum(self._low(share), belt - 0.05)
         half = _smooth(self.shape.plan, share) * self.width_m / 2.0
-        lower = np.asarray(_LOWER)
+        lower = np.asarray(self._lower)
+        bulge = np.asarray(_LOWER)
         z_lower = low[:, None] + lower[:, 0] * (belt - low)[:, None]
         # The side keeps its bulge where an arch cuts it: width depends on height over the floor, not over the arch.
         rise = (z_lower - self.shape.floor_m) / (belt - self.shape.floor_m)[:, None]
-        y_lower = half[:, None] * np.interp(rise, lower[:, 0], lower[:, 1])
+        y_lower = half[:, None] * np.interp(rise, bulge[:, 0], bulge[:, 1])
         house = np.clip((top - belt) / (0.30 * self.height_m), 0.0, 1.0)[:, None]
         power = 2.4 + 3.2 * house
-        up = np.array([0.02, _WINDOW_FOOT, 0.45, _WINDOW_HEAD])[None, :]
-        across = np.asarray(_CROWN)[None, :]
+        up = np.asarray(self._up)[None, :]
+        across = np.asarray(self._crown)[None, :]
         y_window = (1.0 - up**power) ** (1.0 / power) * (1.0 - self.shape.tumblehome * house * up)
         u_crown = (1.0 - across**power) ** (1.0 / power)
         y_crown = across * (1.0 - self.shape.tumblehome * house * np.minimum(u_crown, 1.0))
         # With little height over the belt (bonnet, boot) the order of the levels would break: spread them evenly.
-        crown_start = np.maximum(u_crown, _WINDOW_HEAD + 0.02 * np.arange(len(_CROWN))[None, :])
+        crown_start = np.maximum(u_crown, _WINDOW_HEAD + 0.02 * np.arange(len(self._crown))[None, :])
         z_upper = belt[:, None] + (top - belt)[:, None] * np.concatenate([np.repeat(up, len(share), 0), crown_start], 1)
         y_upper = y_lower[:, -1:] * np.concatenate([y_window, y_crown], axis=1)
         y_upper = np.minimum.accumulate(y_upper, axis=1)
@@ -163,7 +184,8 @@ class Body:
         lip = np.concatenate([inner, left[:, :1]], axis=1)
         floor = np.concatenate([inner * np.array([1.0, -1.0, 1.0]), inner], axis=1)
         dark = (0.03, 0.03, 0.035)
-        sheets = (lip, lip[:, ::-1] * np.array([1.0, -1.0, 1.0]), floor)
+        lips = (lip, lip[:, ::-1] * np.array([1.0, -1.0, 1.0])) if self.detail < FAR else ()
+        sheets = (*lips, floor)
         parts += [grid_mesh(sheet, dark, Material.BLACK) for sheet in sheets]
         parts += [self._cap(skin[0], front=True), self._cap(skin[-1], front=False)]
         # Closes the view through one wheel arch and out of the other.
@@ -175,13 +197,14 @@ class Body:
     def _kinds(self) -> NDArray[np.uint8]:
         shape, share = self.shape, self._shares
         middle = (share[:-1] + share[1:]) / 2.0
-        levels = len(_LOWER) + 4 + len(_CROWN)
+        lower, up = len(self._lower), len(self._up)
+        levels = lower + up + len(self._crown)
         half = np.full((len(middle), levels - 1), Material.PAINT, dtype=np.uint8)
-        first = len(_LOWER) + 1
+        first, last = lower + self._up.index(_WINDOW_FOOT), lower + self._up.index(_WINDOW_HEAD)
         for start, end in shape.side_windows:
-            half[(middle > start) & (middle < end), first : first + 2] = Material.GLASS
+            half[(middle > start) & (middle < end), first:last] = Material.GLASS
         for start, end in (shape.cowl, shape.rear_glass):
-            half[(middle > start) & (middle < end), len(_LOWER) + 4 :] = Material.GLASS
+            half[(middle > start) & (middle < end), lower + up :] = Material.GLASS
         return np.concatenate([half, half[:, ::-1]], axis=1)
 
     def _cap(self, ring: FloatArray, *, front: bool) -> Mesh:
@@ -239,7 +262,7 @@ class Body:
 
         `slant` raises its outer edge, a share of the height.
         """
-        columns, rows = (5, 4) if self.fine else (3, 2)
+        columns, rows = ((5, 4), (3, 2), (3, 2))[self.detail]
         across, up = np.linspace(y_shares[0], y_shares[1], columns), np.linspace(z_shares[0], z_shares[1], rows)
         y, z = np.meshgrid(across * self.width_m / 2.0, up * self.height_m)
         reach = np.linspace(0.0, 1.0, columns)[None, :] if abs(y_shares[1]) > abs(y_shares[0]) else 0.0

@@ -5,14 +5,15 @@ Here belong their proportions and fittings. The way from proportions to a surfac
 
 from typing import Final
 
-from services.fleet_simulator.camera.meshes.body import Body, BodyShape
+from services.fleet_simulator.camera.meshes.body import FAR, Body, BodyShape
 from services.fleet_simulator.camera.meshes.mesh import Material, Mesh, both_sides, box, ellipsoid, merged, quad
-from services.fleet_simulator.camera.meshes.wheels import wheel
+from services.fleet_simulator.camera.meshes.wheels import plain_wheel, wheel
 
 PLATE_M: Final = (0.52, 0.11)
 """Width and height of a licence plate (ISO 7591 leaves room, most of Europe uses this)."""
 _DARK: Final = (0.02, 0.02, 0.022)
 _SEAM: Final = (0.012, 0.012, 0.014)
+_TWO_DOORS: Final = frozenset({"van", "microcar"})
 _PLAN: Final = (
     (0.0, 0.66),
     (0.012, 0.76),
@@ -126,6 +127,31 @@ SHAPES: Final[dict[str, BodyShape]] = {
         axles=(0.185, 0.79),
         tumblehome=0.21,
     ),
+    "microcar": BodyShape(
+        top=(
+            (0.0, 0.42),
+            (0.015, 0.50),
+            (0.06, 0.57),
+            (0.13, 0.63),
+            (0.17, 0.68),
+            (0.33, 0.955),
+            (0.42, 0.998),
+            (0.60, 1.0),
+            (0.80, 0.965),
+            (0.90, 0.86),
+            (0.96, 0.66),
+            (0.99, 0.56),
+            (1.0, 0.45),
+        ),
+        belt=((0.0, 0.38), (0.08, 0.52), (0.2, 0.60), (0.8, 0.63), (0.94, 0.60), (1.0, 0.42)),
+        plan=((0.0, 0.62), (0.02, 0.76), (0.08, 0.90), (0.2, 0.98), (0.4, 1.0), (0.7, 1.0), (0.92, 0.94), (1.0, 0.70)),
+        cowl=(0.15, 0.345),
+        rear_glass=(0.82, 0.945),
+        side_windows=((0.215, 0.56), (0.60, 0.78)),
+        axles=(0.17, 0.83),
+        wheel_radius_m=0.28,
+        tumblehome=0.20,
+    ),
     "van": BodyShape(
         top=(
             (0.0, 0.36),
@@ -161,22 +187,23 @@ def car(kind: str, length_m: float, width_m: float, height_m: float, *, detail: 
         length_m: Length; width and height likewise.
         width_m: Width without mirrors.
         height_m: Height.
-        detail: 0 for near, 1 for beyond about 20 m, 2 for the silhouette alone.
+        detail: 0 for near, 1 for the middle distance, 2 for what is small in the picture.
     """
-    near = detail == 0
-    body = Body(SHAPES[kind], length_m, width_m, height_m, fine=near)
-    parts = [body.surface(), *_wheels(body, detail)]
-    if detail <= 1:
-        parts += [*_front(body, kind), *_rear(body, kind)]
+    body = Body(SHAPES[kind], length_m, width_m, height_m, detail)
+    parts = [body.surface(), *_wheels(body, detail), *_front(body, kind), *_rear(body, kind)]
     parts.append(both_sides(_mirror(body)))
-    if near:
+    if detail == 0:
         parts.append(both_sides(merged(_seams(body, kind))))
     return merged(parts)
 
 
 def _wheels(body: Body, detail: int) -> list[Mesh]:
     shape = body.shape
-    one = wheel(shape.wheel_radius_m, 0.21, spokes=5 if detail == 0 else 0, sides=(18, 11, 8)[detail])
+    one = (
+        wheel(shape.wheel_radius_m, 0.21, spokes=5, sides=18)
+        if detail == 0
+        else plain_wheel(shape.wheel_radius_m, 0.21, sides=(0, 11, 8)[detail])
+    )
     y = body.width_m / 2.0 * 0.965 - 0.105
     return [both_sides(one.moved(body.x_m(axle), y, shape.wheel_radius_m)) for axle in shape.axles]
 
@@ -307,9 +334,10 @@ def _mirror(body: Body) -> Mesh:
     share = body.shape.side_windows[0][0] + 0.015
     belt = 0.68 * body.height_m if body.shape.cowl[0] > 0.2 else 0.60 * body.height_m  # noqa: PLR2004 - vans sit higher
     y = body.width_m / 2.0 + 0.06
-    shell = ellipsoid(
-        (body.x_m(share), y, belt + 0.03), (0.07, 0.10, 0.075), (1.0, 1.0, 1.0), Material.PAINT, rows=5, sides=8
-    )
+    middle = (body.x_m(share), y, belt + 0.03)
+    if body.detail == FAR:
+        return box(middle, (0.12, 0.18, 0.13), (1.0, 1.0, 1.0), Material.PAINT)
+    shell = ellipsoid(middle, (0.07, 0.10, 0.075), (1.0, 1.0, 1.0), Material.PAINT, rows=5, sides=8)
     glass = quad(
         (body.x_m(share) - 0.062, y, belt + 0.03), (0.0, -0.075, 0.0), (0.0, 0.0, 0.05), (0.3, 0.3, 0.3), Material.GLASS
     )
@@ -322,7 +350,7 @@ def _seams(body: Body, kind: str) -> list[Mesh]:
     floor, belt = body.shape.floor_m, 0.64 * body.height_m
     thin = 0.008 / body.length_m
     cuts = [windows[0][0] - 0.01, windows[0][1] + 0.01]
-    if kind != "van":
+    if kind not in _TWO_DOORS:
         cuts.append(windows[1][1] + 0.01)
     parts = [body.on_side((cut - thin, cut + thin), (floor + 0.06, belt), _SEAM, Material.BLACK, 0.008) for cut in cuts]
     low, high = body.shape.axles[0] + 0.1, body.shape.axles[1] - 0.1

@@ -1,6 +1,6 @@
-"""Large vehicles: box truck, articulated truck, bus.
+"""Trucks: box truck, tractor and semi-trailer.
 
-Here belong cabs, boxes, trailers and coaches. Passenger cars are in `cars.py`.
+Here belong cabs, boxes and what large vehicles share. The bus is in `buses.py`, passenger cars are in `cars.py`.
 """
 
 from typing import Final
@@ -14,16 +14,16 @@ from services.fleet_simulator.camera.meshes.mesh import (
     Mesh,
     both_sides,
     box,
-    ellipsoid,
     grid_mesh,
     merged,
     quad,
 )
-from services.fleet_simulator.camera.meshes.wheels import wheel
+from services.fleet_simulator.camera.meshes.wheels import plain_wheel, wheel
 
 _DARK: Final = (0.025, 0.025, 0.027)
 _WHITE: Final = (1.0, 1.0, 1.0)
 _TYRE_M: Final = (0.5, 0.3)
+_RIM_SHARE: Final = 0.56
 
 
 def rounded_box(
@@ -61,7 +61,7 @@ def rounded_box(
     )
 
 
-def _panel(
+def panel(
     x: float,
     y: tuple[float, float],
     z: tuple[float, float],
@@ -79,23 +79,28 @@ def _panel(
     )
 
 
-def _left(y: float, x: tuple[float, float], z: tuple[float, float], colour: ArrayLike, material: int) -> Mesh:
+def left_panel(y: float, x: tuple[float, float], z: tuple[float, float], colour: ArrayLike, material: int) -> Mesh:
+    """A flat patch along the left side."""
     centre = (sum(x) / 2.0, y, sum(z) / 2.0)
     return quad(centre, (-(x[1] - x[0]) / 2.0, 0.0, 0.0), (0.0, 0.0, (z[1] - z[0]) / 2.0), colour, material)
 
 
-def _axles(places: tuple[float, ...], width_m: float, *, twin: tuple[bool, ...], near: bool) -> list[Mesh]:
+def axles(places: tuple[float, ...], width_m: float, *, twin: tuple[bool, ...], detail: int) -> list[Mesh]:
+    """Wheels at places along the vehicle, twin tyres where the road is pressed hardest."""
     parts = []
     for x, double in zip(places, twin, strict=True):
-        tyre = wheel(
-            _TYRE_M[0], 0.55 if double else _TYRE_M[1], rim_share=0.56, spokes=6 if near else 0, sides=16 if near else 9
-        )
+        wide = 0.55 if double else _TYRE_M[1]
+        if detail == 0:
+            tyre = wheel(_TYRE_M[0], wide, rim_share=_RIM_SHARE, spokes=6, sides=16)
+        else:
+            tyre = plain_wheel(_TYRE_M[0], wide, rim_share=_RIM_SHARE, sides=(0, 10, 7)[detail])
         y = width_m / 2.0 - (0.30 if double else 0.17)
         parts.append(both_sides(tyre.moved(x, y, _TYRE_M[0])))
     return parts
 
 
-def _rear_lamps(x: float, width_m: float, z: float) -> list[Mesh]:
+def rear_lamps(x: float, width_m: float, z: float) -> list[Mesh]:
+    """Lamps and plate at the rear end."""
     outer = width_m / 2.0 - 0.08
     lamps = (
         (0.0, 0.16, (0.6, 0.03, 0.03), Material.BRAKE_LAMP),
@@ -103,7 +108,7 @@ def _rear_lamps(x: float, width_m: float, z: float) -> list[Mesh]:
         (0.31, 0.42, (0.3, 0.02, 0.02), Material.TAIL_LAMP),
     )
     parts = [
-        both_sides(_panel(x - 0.035, (outer - end, outer - start), (z - 0.07, z + 0.07), colour, kind, front=False))
+        both_sides(panel(x - 0.035, (outer - end, outer - start), (z - 0.07, z + 0.07), colour, kind, front=False))
         for start, end, colour, kind in lamps
     ]
     parts.append(both_sides(box((x, outer - 0.21, z), (0.06, 0.46, 0.19), _DARK, Material.BLACK)))
@@ -119,7 +124,7 @@ def cab(front_m: float, length_m: float, width_m: float, height_m: float, floor_
     shell = rounded_box(
         (middle, 0.0, floor_m + tall / 2.0), (length_m, width_m, tall), 0.16, _WHITE, Material.PAINT, rake_m=0.10
     )
-    window = (floor_m + 0.50 * tall, floor_m + 0.80 * tall)
+    window = (floor_m + 0.47 * tall, floor_m + 0.86 * tall)
     half = width_m / 2.0
 
     def at(z: float) -> float:
@@ -128,11 +133,11 @@ def cab(front_m: float, length_m: float, width_m: float, height_m: float, floor_
     lamp_z = floor_m + 0.17
     return [
         shell,
-        _panel(
-            at(window[0]), (-half + 0.12, half - 0.12), window, (0.1, 0.1, 0.1), Material.GLASS, front=True, lean_m=0.03
+        panel(
+            at(window[0]), (-half + 0.09, half - 0.09), window, (0.1, 0.1, 0.1), Material.GLASS, front=True, lean_m=0.04
         ),
         both_sides(
-            _left(
+            left_panel(
                 half + 0.012,
                 (front_m - 0.52 * length_m - 0.35, front_m - 0.25),
                 (window[0] - 0.05, window[1]),
@@ -140,7 +145,7 @@ def cab(front_m: float, length_m: float, width_m: float, height_m: float, floor_
                 Material.GLASS,
             )
         ),
-        _panel(
+        panel(
             at(floor_m + 0.36 * tall),
             (-half + 0.35, half - 0.35),
             (floor_m + 0.20 * tall, floor_m + 0.44 * tall),
@@ -149,7 +154,7 @@ def cab(front_m: float, length_m: float, width_m: float, height_m: float, floor_
             front=True,
             lean_m=0.02,
         ),
-        _panel(
+        panel(
             at(floor_m + 0.33 * tall) + 0.01,
             (-0.3, 0.3),
             (floor_m + 0.36 * tall, floor_m + 0.41 * tall),
@@ -159,7 +164,7 @@ def cab(front_m: float, length_m: float, width_m: float, height_m: float, floor_
         ),
         box((front_m - 0.02, 0.0, floor_m + 0.12), (0.24, width_m * 0.98, 0.34), (0.10, 0.10, 0.11), Material.PLAIN),
         both_sides(
-            _panel(
+            panel(
                 front_m + 0.11,
                 (half - 0.50, half - 0.16),
                 (lamp_z - 0.10, lamp_z + 0.08),
@@ -169,7 +174,7 @@ def cab(front_m: float, length_m: float, width_m: float, height_m: float, floor_
             )
         ),
         both_sides(
-            _panel(
+            panel(
                 front_m + 0.112,
                 (half - 0.15, half - 0.05),
                 (lamp_z - 0.10, lamp_z + 0.08),
@@ -187,10 +192,12 @@ def cab(front_m: float, length_m: float, width_m: float, height_m: float, floor_
         ),
         both_sides(box((front_m - 0.12, half + 0.16, window[0] + 0.28), (0.10, 0.18, 0.42), _DARK, Material.BLACK)),
         both_sides(
-            _left(half + 0.014, (front_m - 0.30, front_m - 0.285), (floor_m + 0.1, window[0]), _DARK, Material.BLACK)
+            left_panel(
+                half + 0.014, (front_m - 0.30, front_m - 0.285), (floor_m + 0.1, window[0]), _DARK, Material.BLACK
+            )
         ),
         both_sides(
-            _panel(
+            panel(
                 at(window[0]) + 0.004,
                 (-0.62, -0.58),
                 (window[0] + 0.02, window[0] + 0.4),
@@ -212,7 +219,7 @@ def _cargo(front_m: float, rear_m: float, width_m: float, z: tuple[float, float]
     parts += [box((middle, 0.0, edge), (length + 0.02, width_m + 0.03, 0.09), frame, Material.CHROME) for edge in z]
     for x in (front_m, rear_m):
         parts.append(both_sides(box((x, half - 0.03, sum(z) / 2.0), (0.05, 0.09, z[1] - z[0]), frame, Material.CHROME)))
-    parts.append(_panel(rear_m - 0.013, (-0.015, 0.015), z, _DARK, Material.BLACK, front=False))
+    parts.append(panel(rear_m - 0.013, (-0.015, 0.015), z, _DARK, Material.BLACK, front=False))
     for y in (-0.55, -0.2, 0.2, 0.55):
         parts.append(
             box((rear_m - 0.03, y, sum(z) / 2.0), (0.03, 0.03, z[1] - z[0] - 0.15), (0.7, 0.7, 0.7), Material.CHROME)
@@ -220,14 +227,14 @@ def _cargo(front_m: float, rear_m: float, width_m: float, z: tuple[float, float]
     stripe = z[0] + 0.12 * (z[1] - z[0])
     parts.append(
         both_sides(
-            _left(
+            left_panel(
                 half + 0.006, (rear_m + 0.1, front_m - 0.1), (stripe, stripe + 0.06), (0.85, 0.75, 0.1), Material.PLAIN
             )
         )
     )
     parts.append(
         both_sides(
-            _panel(
+            panel(
                 rear_m - 0.015,
                 (half - 0.25, half - 0.12),
                 (z[1] - 0.18, z[1] - 0.12),
@@ -240,7 +247,7 @@ def _cargo(front_m: float, rear_m: float, width_m: float, z: tuple[float, float]
     return parts
 
 
-def box_truck(length_m: float, width_m: float, height_m: float, *, near: bool = True) -> Mesh:
+def box_truck(length_m: float, width_m: float, height_m: float, *, detail: int = 0) -> Mesh:
     """A two-axle truck with a closed box."""
     front, rear = length_m / 2.0 - 0.12, -length_m / 2.0 + 0.05
     parts = cab(front, 1.75, width_m * 0.94, height_m * 0.80)
@@ -251,140 +258,46 @@ def box_truck(length_m: float, width_m: float, height_m: float, *, near: bool = 
             box((0.0, width_m / 2.0 - 0.12, 0.62), (length_m * 0.26, 0.06, 0.36), (0.25, 0.25, 0.26), Material.PLAIN)
         )
     )
-    parts += _axles((front - 1.15, rear + 1.75), width_m, twin=(False, True), near=near)
-    parts += _rear_lamps(rear, width_m, 0.72)
+    parts += axles((front - 1.15, rear + 1.75), width_m, twin=(False, True), detail=detail)
+    parts += rear_lamps(rear, width_m, 0.72)
     parts.append(box((rear + 0.05, 0.0, 0.5), (0.08, width_m * 0.9, 0.12), (0.3, 0.3, 0.3), Material.PLAIN))
     return merged(parts)
 
 
-def articulated_truck(length_m: float, width_m: float, height_m: float, *, near: bool = True) -> Mesh:
-    """A tractor with a semi-trailer, straight behind each other."""
-    front, rear = length_m / 2.0 - 0.12, -length_m / 2.0 + 0.05
-    trailer = front - 2.75
+def tractor(length_m: float, width_m: float, height_m: float, *, detail: int = 0) -> Mesh:
+    """The tractor of an articulated truck; its origin is the middle of tractor and trailer in line."""
+    front = length_m / 2.0 - 0.12
     parts = cab(front, 2.2, width_m * 0.97, height_m * 0.93, floor_m=0.5)
-    parts += _cargo(trailer, rear, width_m, (1.15, height_m))
     parts.append(box((front - 3.2, 0.0, 0.85), (6.2, 1.0, 0.3), _DARK, Material.BLACK))
-    parts.append(box(((trailer + rear) / 2.0, 0.0, 1.0), (trailer - rear, 1.1, 0.22), _DARK, Material.BLACK))
     parts.append(
         both_sides(box((front - 3.4, width_m / 2.0 - 0.35, 0.75), (1.3, 0.6, 0.6), (0.55, 0.56, 0.58), Material.CHROME))
     )
-    guard = ((trailer + rear) / 2.0 + 0.8, width_m / 2.0 - 0.08, 0.75)
-    parts.append(both_sides(box(guard, (5.0, 0.05, 0.5), (0.35, 0.35, 0.36), Material.PLAIN)))
-    places = (front - 1.4, front - 5.1, rear + 1.6, rear + 2.9, rear + 4.2)
-    parts += _axles(places, width_m, twin=(False, True, False, False, False), near=near)
-    parts += _rear_lamps(rear, width_m, 0.95)
-    parts.append(box((rear + 0.1, 0.0, 0.55), (0.1, width_m * 0.92, 0.14), (0.7, 0.1, 0.1), Material.PLAIN))
+    parts.append(box((front - 2.35, 0.0, 1.6), (0.25, width_m * 0.8, 1.2), _DARK, Material.BLACK))
+    parts += axles((front - 1.4, front - 5.1), width_m, twin=(False, True), detail=detail)
     return merged(parts)
 
 
-def bus(length_m: float, width_m: float, height_m: float, *, near: bool = True) -> Mesh:
-    """A low-floor city bus."""
-    front, rear, half = length_m / 2.0 - 0.04, -length_m / 2.0 + 0.04, width_m / 2.0
-    tall = height_m - 0.30
-    parts = [
-        rounded_box(
-            (0.0, 0.0, 0.30 + tall / 2.0), (front - rear, width_m, tall), 0.20, _WHITE, Material.PAINT, rake_m=0.12
-        )
-    ]
-    glass, low, high = (0.1, 0.1, 0.1), 0.43 * height_m, 0.80 * height_m
-    pane = (front - rear - 1.0) / 8.0
-    for index in range(8):
-        start = rear + 0.4 + index * pane
-        parts.append(
-            both_sides(_left(half + 0.008, (start + 0.04, start + pane - 0.04), (low, high), glass, Material.GLASS))
-        )
-    # Doors on the kerb side, the right.
-    for x in (front - 1.0, front - 5.6):
-        door = _left(half + 0.012, (x - 0.6, x + 0.6), (0.38, high), glass, Material.GLASS).mirrored()
-        frame = _left(half + 0.014, (x - 0.03, x + 0.03), (0.38, high), _DARK, Material.BLACK).mirrored()
-        parts += [door, frame]
-    parts.append(
-        both_sides(_left(half + 0.010, (rear + 0.2, front - 0.3), (0.32, 0.50), (0.12, 0.12, 0.13), Material.PLAIN))
-    )
-    parts.append(
-        _panel(
-            front + 0.0,
-            (-half + 0.10, half - 0.10),
-            (0.36 * height_m, 0.80 * height_m),
-            glass,
-            Material.GLASS,
-            front=True,
-            lean_m=0.05,
-        )
-    )
-    parts.append(
-        _panel(
-            front - 0.075,
-            (-half + 0.3, half - 0.3),
-            (0.84 * height_m, 0.93 * height_m),
-            (0.9, 0.65, 0.1),
-            Material.GLOW,
-            front=True,
-            lean_m=0.012,
-        )
-    )
-    lamp_z = 0.62
-    parts.append(
-        both_sides(
-            _panel(
-                front + 0.012,
-                (half - 0.62, half - 0.18),
-                (lamp_z - 0.10, lamp_z + 0.08),
-                (0.85, 0.87, 0.9),
-                Material.HEAD_LAMP,
-                front=True,
-            )
-        )
-    )
-    parts.append(
-        both_sides(
-            _panel(
-                front + 0.013,
-                (half - 0.17, half - 0.08),
-                (lamp_z - 0.10, lamp_z + 0.08),
-                (0.8, 0.5, 0.2),
-                Material.LEFT_LAMP,
-                front=True,
-            )
-        )
-    )
-    parts.append(_panel(front + 0.012, (-half + 0.2, half - 0.2), (0.32, 0.45), _DARK, Material.BLACK, front=True))
-    parts.append(
-        quad(
-            (front + 0.02, 0.0, 0.50),
-            (0.0, PLATE_M[0] / 2.0, 0.0),
-            (0.0, 0.0, PLATE_M[1] / 2.0),
-            _WHITE,
-            Material.PLATE,
-        )
-    )
-    parts.append(
-        both_sides(box((front + 0.02, half + 0.14, 0.72 * height_m), (0.10, 0.16, 0.40), _DARK, Material.BLACK))
-    )
-    parts.append(
-        _panel(
-            rear - 0.012,
-            (-half + 0.25, half - 0.25),
-            (0.55 * height_m, 0.82 * height_m),
-            glass,
-            Material.GLASS,
-            front=False,
-        )
-    )
-    parts.append(
-        _panel(rear - 0.012, (-half + 0.35, half - 0.35), (0.55, 1.15), (0.06, 0.06, 0.06), Material.BLACK, front=False)
-    )
-    parts += _rear_lamps(rear, width_m, 0.80)
-    parts.append(box((0.0, 0.0, height_m - 0.06), (3.0, 1.6, 0.14), (0.8, 0.8, 0.8), Material.PLAIN))
-    parts.append(
-        both_sides(
-            ellipsoid((front - 2.7, half - 0.02, 0.56), (0.62, 0.03, 0.54), _DARK, Material.BLACK, rows=6, sides=12)
-        )
-    )
-    parts.append(
-        both_sides(
-            ellipsoid((rear + 3.2, half - 0.02, 0.56), (0.62, 0.03, 0.54), _DARK, Material.BLACK, rows=6, sides=12)
-        )
-    )
-    parts += _axles((front - 2.7, rear + 3.2), width_m + 0.08, twin=(False, True), near=near)
+def semi_trailer(  # noqa: PLR0917 - measures
+    length_m: float, width_m: float, height_m: float, hitch_m: float, begins_m: float, *, detail: int = 0
+) -> Mesh:
+    """A semi-trailer about its king pin.
+
+    Args:
+        length_m: Length of tractor and trailer in line.
+        width_m: Width.
+        height_m: Height.
+        hitch_m: King pin behind the front of the tractor.
+        begins_m: Front of the trailer behind it.
+        detail: 0 for near, 1 for the middle distance, 2 for what is small in the picture.
+    """
+    front, rear = hitch_m - begins_m, hitch_m - length_m + 0.05
+    parts = _cargo(front, rear, width_m, (1.15, height_m))
+    parts.append(box(((front + rear) / 2.0, 0.0, 1.0), (front - rear, 1.1, 0.22), _DARK, Material.BLACK))
+    guard = ((front + rear) / 2.0 + 0.8, width_m / 2.0 - 0.08, 0.75)
+    parts.append(both_sides(box(guard, (5.0, 0.05, 0.5), (0.35, 0.35, 0.36), Material.PLAIN)))
+    leg = (front - 2.6, width_m / 2.0 - 0.6, 0.62)
+    parts.append(both_sides(box(leg, (0.14, 0.14, 0.8), (0.3, 0.3, 0.3), Material.PLAIN)))
+    parts += axles((rear + 1.6, rear + 2.9, rear + 4.2), width_m, twin=(False, False, False), detail=detail)
+    parts += rear_lamps(rear, width_m, 0.95)
+    parts.append(box((rear + 0.1, 0.0, 0.55), (0.1, width_m * 0.92, 0.14), (0.7, 0.1, 0.1), Material.PLAIN))
     return merged(parts)

@@ -23,7 +23,7 @@ from services.fleet_simulator.camera.meshes.mesh import (
 )
 
 WALK_PHASES: Final = 8
-FACE_M: Final = (0.185, 0.245)
+FACE_M: Final = (0.196, 0.258)
 """Width and height of the face's picture on a head of a person of 1.75 m."""
 _THIGH, _SHANK, _UPPER_ARM, _FOREARM = 0.245, 0.246, 0.186, 0.155
 _HIP, _SHOULDER = 0.515, 0.815
@@ -74,7 +74,7 @@ def _down(angle: float, length: float) -> FloatArray:
 
 
 def person(
-    height_m: float, pose: Pose, *, clothes: str = "trousers", hair: str = "short", bag: bool = False, near: bool = True
+    height_m: float, pose: Pose, *, clothes: str = "trousers", hair: str = "short", bag: bool = False, detail: int = 0
 ) -> Mesh:
     """A person who looks towards +x.
 
@@ -84,14 +84,14 @@ def person(
         clothes: ``trousers``, ``skirt`` or ``coat``.
         hair: ``short``, ``long``, ``cap`` or ``helmet``.
         bag: Whether a rucksack is worn.
-        near: Whether it is seen from near.
+        detail: 0 for near, 1 for the middle distance, 2 for what is small in the picture.
     """
-    h, sides = height_m, 9 if near else 6
+    h, sides = height_m, (9, 6, 4)[detail]
     legs = _legs(h, pose, clothes, sides)
     up = np.array([np.sin(pose.lean), 0.0, np.cos(pose.lean)])
     neck = up * (_SHOULDER - _HIP) * h
     parts = [legs, _trunk(h, up, clothes, sides), _arms(h, neck, pose, sides)]
-    parts.append(_head(h, neck + up * 0.105 * h, hair, near))
+    parts.append(_head(h, neck + up * 0.097 * h, hair, detail))
     if bag:
         parts.append(
             ellipsoid(
@@ -115,7 +115,7 @@ def _legs(h: float, pose: Pose, clothes: str, sides: int) -> Mesh:
         ankle = knee + _down(pose.hip[index] - pose.knee[index], _SHANK * h)
         calf = knee + (ankle - knee) * 0.3 + np.array([-0.008 * h, 0.0, 0.0])
         path = [hip + [0.0, 0.0, 0.03 * h], hip, (hip + knee) / 2.0, knee, calf, ankle]
-        radii = np.array([0.040, 0.052, 0.047, 0.034, 0.033, 0.024]) * h
+        radii = np.array([0.034, 0.049, 0.043, 0.032, 0.033, 0.022]) * h
         parts.append(tube(path, radii, (1.0, 1.0, 1.0), cloth, sides=sides))
         turn = pose.hip[index] - pose.knee[index]
         toe = ankle + np.array([0.085 * np.cos(turn * 0.6), 0.0, 0.085 * np.sin(turn * 0.6) - 0.028]) * h
@@ -124,9 +124,9 @@ def _legs(h: float, pose: Pose, clothes: str, sides: int) -> Mesh:
             tube(
                 [heel, ankle + [0.01 * h, 0, -0.012 * h], toe],
                 np.array([0.020, 0.027, 0.017]) * h,
-                (0.07, 0.06, 0.06),
+                (0.04, 0.035, 0.035),
                 Material.PLAIN,
-                sides=6,
+                sides=min(6, sides),
             )
         )
     if clothes in ("skirt", "coat"):
@@ -158,19 +158,24 @@ def _ring_loft(rings: list[tuple[float, float, float]], shift: FloatArray, kind:
 def _trunk(h: float, up: FloatArray, clothes: str, sides: int) -> Mesh:
     top = (_SHOULDER - _HIP) * h
     rings = [
-        (-0.06 * h, 0.060 * h, 0.090 * h),
-        (0.02 * h, 0.070 * h, 0.100 * h),
-        (0.4 * top, 0.060 * h, 0.082 * h),
-        (0.72 * top, 0.070 * h, 0.100 * h),
-        (0.93 * top, 0.060 * h, 0.112 * h),
-        (1.0 * top, 0.048 * h, 0.085 * h),
-        (1.03 * top, 0.03 * h, 0.04 * h),
+        (-0.075 * h, 0.045 * h, 0.070 * h),
+        (0.01 * h, 0.068 * h, 0.094 * h),
+        (0.4 * top, 0.056 * h, 0.076 * h),
+        (0.72 * top, 0.068 * h, 0.094 * h),
+        (0.90 * top, 0.060 * h, 0.099 * h),
+        (0.98 * top, 0.050 * h, 0.078 * h),
+        (1.05 * top, 0.036 * h, 0.046 * h),
+        (1.11 * top, 0.030 * h, 0.032 * h),
     ]
     slope = np.array([up[0] / up[2], 0.0])
-    chest = _ring_loft(rings[2 if clothes != "coat" else 1 :], slope, Material.CLOTH, max(sides, 8))
-    pelvis = _ring_loft(rings[:3], slope, Material.CLOTH if clothes == "coat" else Material.SECOND, max(sides, 8))
+    chest = _ring_loft(rings[2 if clothes != "coat" else 1 :], slope, Material.CLOTH, max(sides + 1, 5))
+    pelvis = _ring_loft(rings[:3], slope, Material.CLOTH if clothes == "coat" else Material.SECOND, max(sides + 1, 5))
     neck = tube(
-        [up * top * 0.98, up * (top + 0.07 * h)], np.array([0.034, 0.031]) * h, (1.0, 1.0, 1.0), Material.SKIN, sides=6
+        [up * top * 0.98, up * (top + 0.07 * h)],
+        np.array([0.033, 0.031]) * h,
+        (1.0, 1.0, 1.0),
+        Material.SKIN,
+        sides=min(6, sides),
     )
     return merged([chest, pelvis, neck])
 
@@ -178,19 +183,22 @@ def _trunk(h: float, up: FloatArray, clothes: str, sides: int) -> Mesh:
 def _arms(h: float, neck: FloatArray, pose: Pose, sides: int) -> Mesh:
     parts = []
     for index, side in enumerate((1.0, -1.0)):
-        shoulder = neck + np.array([0.0, side * 0.105 * h, -0.018 * h])
+        shoulder = neck + np.array([0.0, side * 0.105 * h, -0.022 * h])
         outwards = np.array([0.0, side * np.sin(pose.spread), 0.0])
         elbow = shoulder + _down(pose.shoulder[index], _UPPER_ARM * h) * np.cos(pose.spread) + outwards * _UPPER_ARM * h
         bend = pose.shoulder[index] + pose.elbow[index]
         wrist = elbow + _down(bend, _FOREARM * h) + np.array([0.0, -side * 0.02 * h, 0.0])
-        path = [shoulder + [0.0, 0.0, 0.02 * h], shoulder, elbow, (elbow + wrist) / 2.0, wrist]
+        # The shoulder is a slope from the neck that bends round into the arm.
+        inner, outer = np.array([0.0, -side * 0.055 * h, 0.016 * h]), np.array([0.0, -side * 0.010 * h, 0.006 * h])
+        upper = shoulder + (elbow - shoulder) * 0.22
+        path = [shoulder + inner, shoulder + outer, upper, elbow, (elbow + wrist) / 2.0, wrist]
         parts.append(
             tube(
                 path,
-                np.array([0.025, 0.034, 0.026, 0.024, 0.018]) * h,
+                np.array([0.018, 0.031, 0.030, 0.025, 0.023, 0.017]) * h,
                 (1.0, 1.0, 1.0),
                 Material.CLOTH,
-                sides=max(6, sides - 2),
+                sides=max(4, sides - 2),
             )
         )
         hand = wrist + _down(bend, 0.045 * h)
@@ -200,23 +208,23 @@ def _arms(h: float, neck: FloatArray, pose: Pose, sides: int) -> Mesh:
                 np.array([0.016, 0.022, 0.012]) * h,
                 (1.0, 1.0, 1.0),
                 Material.SKIN,
-                sides=6,
+                sides=min(6, sides),
             )
         )
     return merged(parts)
 
 
-def _head(h: float, centre: FloatArray, hair: str, near: bool) -> Mesh:
+def _head(h: float, centre: FloatArray, hair: str, detail: int) -> Mesh:
     """Skull, hair and a curved picture of a face in front of it."""
     scale = h / 1.75
     at = (float(centre[0]) + 0.012 * scale, 0.0, float(centre[2]))
-    rows, sides = (8, 12) if near else (6, 8)
+    rows, sides = ((8, 12), (6, 8), (5, 6))[detail]
     parts = [
         ellipsoid(
             at, (0.094 * scale, 0.076 * scale, 0.118 * scale), (1.0, 1.0, 1.0), Material.SKIN, rows=rows, sides=sides
         )
     ]
-    parts.append(_face(at, scale))
+    parts.append(_face(at, scale, (7, 5, 3)[detail]))
     if hair == "helmet":
         parts.append(
             ellipsoid(
@@ -229,7 +237,7 @@ def _head(h: float, centre: FloatArray, hair: str, near: bool) -> Mesh:
             )
         )
         return merged(parts)
-    back = (at[0] - 0.022 * scale, 0.0, at[2] + 0.022 * scale)
+    back = (at[0] - 0.022 * scale, 0.0, at[2] + (0.034 if hair == "cap" else 0.022) * scale)
     kind = Material.SECOND if hair == "cap" else Material.HAIR
     parts.append(
         ellipsoid(back, (0.094 * scale, 0.086 * scale, 0.112 * scale), (1.0, 1.0, 1.0), kind, rows=rows, sides=sides)
@@ -237,7 +245,7 @@ def _head(h: float, centre: FloatArray, hair: str, near: bool) -> Mesh:
     if hair == "cap":
         parts.append(
             box(
-                (at[0] + 0.10 * scale, 0.0, at[2] + 0.062 * scale),
+                (at[0] + 0.10 * scale, 0.0, at[2] + 0.100 * scale),
                 (0.09 * scale, 0.13 * scale, 0.012 * scale),
                 (1.0, 1.0, 1.0),
                 Material.SECOND,
@@ -257,16 +265,16 @@ def _head(h: float, centre: FloatArray, hair: str, near: bool) -> Mesh:
     return merged(parts)
 
 
-def _face(at: tuple[float, float, float], scale: float) -> Mesh:
+def _face(at: tuple[float, float, float], scale: float, count: int) -> Mesh:
     """The front of the head as a curved sheet; corners of the picture are transparent, so it may be square."""
     width, height = FACE_M[0] * scale, FACE_M[1] * scale
-    u, v = np.meshgrid(np.linspace(0.0, 1.0, 7), np.linspace(0.0, 1.0, 7))
+    u, v = np.meshgrid(np.linspace(0.0, 1.0, count), np.linspace(0.0, 1.0, count))
     y, z = (u - 0.5) * width, (0.5 - v) * height
-    reach = np.clip(1.0 - (y / (0.098 * scale)) ** 2 - (z / (0.150 * scale)) ** 2, 0.0, 1.0)
+    reach = np.clip(1.0 - (y / (0.104 * scale)) ** 2 - (z / (0.156 * scale)) ** 2, 0.0, 1.0)
     nose = 0.010 * scale * np.exp(-((y / (0.014 * scale)) ** 2) - ((z + 0.012 * scale) / (0.030 * scale)) ** 2)
     x = 0.100 * scale * np.sqrt(reach) + nose + 0.003
     points = np.stack([x + at[0], y + at[1], z + at[2]], axis=-1).reshape(-1, 3)
-    index = np.arange(49).reshape(7, 7)
+    index = np.arange(count * count).reshape(count, count)
     quads = np.stack([index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]], axis=-1).reshape(-1, 4)
     faces = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
     return triangles_mesh(points, faces, (1.0, 1.0, 1.0), Material.FACE, uv=np.stack([u, v], axis=-1).reshape(-1, 2))

@@ -48,20 +48,22 @@ def slot_uv(slot: int) -> tuple[float, float, float, float]:
     return left + inset, top + inset, left + 0.25 - inset, top + 0.25 - inset
 
 
-def light_head() -> Mesh:
+def light_head(*, near: bool = True) -> Mesh:
     """A head with three lenses that faces -x (towards traffic that drives along +x), its middle at the origin."""
     parts = [box((0.0, 0.0, 0.0), (0.22, 0.34, 0.98), _DARK, Material.PLAIN)]
     parts.append(quad((0.02, 0.0, 0.0), (0.0, -0.28, 0.0), (0.0, 0.0, 0.62), _DARK))
+    parts.append(quad((0.024, 0.0, 0.0), (0.0, -0.31, 0.0), (0.0, 0.0, 0.65), (0.80, 0.80, 0.78)))
     kinds = (
         (0.31, Material.SIGNAL_RED, (0.35, 0.02, 0.02)),
         (0.0, Material.SIGNAL_YELLOW, (0.35, 0.25, 0.02)),
         (-0.31, Material.SIGNAL_GREEN, (0.02, 0.25, 0.12)),
     )
     for z, kind, colour in kinds:
-        lens = ellipsoid(
-            (-0.105, 0.0, z), (0.035, LENS_M / 2.0 + 0.015, LENS_M / 2.0 + 0.015), colour, kind, rows=7, sides=12
-        )
-        parts += [lens, _visor(z)]
+        size = (0.035, LENS_M / 2.0 + 0.015, LENS_M / 2.0 + 0.015)
+        rows, sides = (7, 12) if near else (4, 6)
+        parts.append(ellipsoid((-0.105, 0.0, z), size, colour, kind, rows=rows, sides=sides))
+        if near:
+            parts.append(_visor(z))
     return merged(parts)
 
 
@@ -76,9 +78,11 @@ def _visor(z: float) -> Mesh:
     return triangles_mesh(points.reshape(-1, 3), both, _DARK, normal=(0.0, 0.0, 1.0))
 
 
-def pole(height_m: float, radius_m: float = 0.05, colour: tuple[float, float, float] = _STEEL) -> Mesh:
+def pole(
+    height_m: float, radius_m: float = 0.05, colour: tuple[float, float, float] = _STEEL, *, sides: int = 7
+) -> Mesh:
     """A pole on the ground at the origin."""
-    return tube([(0.0, 0.0, 0.0), (0.0, 0.0, height_m)], (radius_m * 1.15, radius_m * 0.85), colour, sides=7)
+    return tube([(0.0, 0.0, 0.0), (0.0, 0.0, height_m)], (radius_m * 1.15, radius_m * 0.85), colour, sides=sides)
 
 
 def mast_arm(reach_m: float, height_m: float = 5.4) -> Mesh:
@@ -92,17 +96,17 @@ def mast_arm(reach_m: float, height_m: float = 5.4) -> Mesh:
     return merged([pole(height_m, 0.10), arm])
 
 
-def lantern(height_m: float = 8.0, reach_m: float = 1.8) -> tuple[Mesh, Mesh]:
+def lantern(height_m: float = 8.0, reach_m: float = 1.8, *, near: bool = True) -> tuple[Mesh, Mesh]:
     """A street lamp whose arm reaches towards +y: mast and luminous part."""
     arm = tube(
         [(0.0, 0.0, height_m - 0.6), (0.0, 0.5 * reach_m, height_m - 0.05), (0.0, reach_m, height_m)],
         (0.05, 0.04, 0.04),
         _STEEL,
-        sides=6,
+        sides=6 if near else 3,
     )
     case = box((0.0, reach_m + 0.25, height_m + 0.02), (0.26, 0.75, 0.10), (0.35, 0.36, 0.37))
     bulb = box((0.0, reach_m + 0.27, height_m - 0.04), (0.20, 0.55, 0.03), (1.0, 0.92, 0.75), Material.GLOW)
-    return merged([pole(height_m - 0.6, 0.07), arm, case]), bulb
+    return merged([pole(height_m - 0.6, 0.07, sides=7 if near else 3), arm, case]), bulb
 
 
 def sign(name: str) -> Mesh:

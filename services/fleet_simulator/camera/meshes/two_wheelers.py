@@ -10,6 +10,7 @@ from services.fleet_simulator.camera.meshes.people import Pose, person
 _DARK: Final = (0.03, 0.03, 0.032)
 _METAL: Final = (0.55, 0.56, 0.58)
 PEDAL_PHASES: Final = 4
+_RING_SIDES: Final = (20, 12, 9)
 
 
 def _ring(radius_m: float, thick_m: float, sides: int = 20) -> Mesh:
@@ -32,12 +33,12 @@ def _spokes(radius_m: float) -> list[Mesh]:
     ]
 
 
-def bicycle(length_m: float, height_m: float, phase: float) -> Mesh:
+def bicycle(length_m: float, height_m: float, phase: float, *, detail: int = 0) -> Mesh:
     """A city bicycle with a rider; `phase` 0 to 1 turns the pedals."""
     r = 0.34
     front, rear = length_m / 2.0 - r, -length_m / 2.0 + r
     crank, seat, head = (-0.06, 0.0, 0.30), (-0.22, 0.0, 0.90), (front - 0.22, 0.0, 0.88)
-    parts = [merged([_ring(r, 0.05), *_spokes(r - 0.04)]).moved(dx=x, dz=r) for x in (front, rear)]
+    parts = [merged([_ring(r, 0.05, _RING_SIDES[detail]), *_spokes(r - 0.04)]).moved(dx=x, dz=r) for x in (front, rear)]
     for start, end in (
         (crank, seat),
         (crank, (head[0] + 0.03, 0.0, 0.72)),
@@ -78,15 +79,15 @@ def bicycle(length_m: float, height_m: float, phase: float) -> Mesh:
     pose = Pose(
         (hips[0], hips[1]), (knees[0], knees[1]), (0.75, 0.75), (0.35, 0.35), lean=0.33, spread=0.10, seat_m=0.98
     )
-    rider = person(stature, pose, clothes="trousers", hair="helmet")
+    rider = person(stature, pose, clothes="trousers", hair="helmet", detail=detail)
     return merged([*parts, rider.moved(dx=seat[0])])
 
 
-def motorcycle(length_m: float, height_m: float) -> Mesh:
+def motorcycle(length_m: float, height_m: float, *, detail: int = 0) -> Mesh:
     """A naked motorcycle with a rider."""
     r = 0.31
     front, rear = length_m / 2.0 - r, -length_m / 2.0 + r
-    parts = [merged([_ring(r, 0.13), *_spokes(r - 0.08)]).moved(dx=x, dz=r) for x in (front, rear)]
+    parts = [merged([_ring(r, 0.13, _RING_SIDES[detail]), *_spokes(r - 0.08)]).moved(dx=x, dz=r) for x in (front, rear)]
     parts.append(ellipsoid((0.18, 0.0, 0.80), (0.32, 0.17, 0.16), (1.0, 1.0, 1.0), Material.PAINT, rows=7, sides=12))
     parts.append(ellipsoid((0.05, 0.0, 0.48), (0.33, 0.19, 0.21), (0.25, 0.25, 0.26), Material.CHROME, rows=6, sides=8))
     parts.append(ellipsoid((-0.38, 0.0, 0.80), (0.40, 0.14, 0.09), _DARK, Material.BLACK, rows=6, sides=10))
@@ -131,5 +132,5 @@ def motorcycle(length_m: float, height_m: float) -> Mesh:
     parts.append(quad((-0.93, 0.0, 0.62), (0.0, -0.11, 0.0), (0.03, 0.0, 0.085), (1.0, 1.0, 1.0), Material.PLATE))
     parts.append(box((-0.90, 0.0, 0.68), (0.02, 0.20, 0.22), _DARK, Material.BLACK))
     pose = Pose((1.05, 1.05), (1.45, 1.45), (0.80, 0.80), (0.45, 0.45), lean=0.22, spread=0.22, seat_m=0.86)
-    rider = person(min(1.8, height_m + 0.28), pose, hair="helmet")
+    rider = person(min(1.8, height_m + 0.28), pose, hair="helmet", detail=detail)
     return merged([*parts, rider.moved(dx=-0.28)])

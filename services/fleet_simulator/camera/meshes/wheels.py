@@ -6,6 +6,7 @@ from services.fleet_simulator.camera.meshes.mesh import Material, Mesh, lathe, m
 
 _RUBBER = (0.035, 0.035, 0.037)
 _RIM = (0.62, 0.63, 0.65)
+_DISC = (0.40, 0.41, 0.42)
 
 
 def wheel(radius_m: float, width_m: float, *, rim_share: float = 0.68, spokes: int = 5, sides: int = 20) -> Mesh:
@@ -46,3 +47,10 @@ def wheel(radius_m: float, width_m: float, *, rim_share: float = 0.68, spokes: i
         [(rim * 0.2, half * 0.6), (rim * 0.17, half * 0.86), (0.001, half * 0.9)], _RIM, Material.CHROME, sides=8
     )
     return merged([*parts, hub])
+
+
+def plain_wheel(radius_m: float, width_m: float, *, rim_share: float = 0.68, sides: int = 10) -> Mesh:
+    """The same for what is far away: tyre and a bright disc."""
+    r, half, rim = radius_m, width_m / 2.0, radius_m * rim_share
+    tyre = lathe([(r * 0.97, -half), (r, half * 0.7), (rim, half)], _RUBBER, Material.BLACK, sides=sides)
+    return merged([tyre, lathe([(rim, half), (0.001, half * 0.7)], _DISC, Material.CHROME, sides=sides)])
