@@ -45,8 +45,9 @@ def judge_registration(fleet: Fleet, partition: Partition) -> Verdict:
     rows = fleet.lake.rows(DRIVES, partition, ["drive_id", "status", "reason"]).to_pylist()
     rejected = {row["drive_id"] for row in rows if row["status"] == "rejected" and row["reason"]}
     landed = {row["drive_id"] for row in rows if row["status"] == "landed"}
-    incoming = (set(wanted.units) | landed | rejected) - (set(wanted.waiting) - landed - rejected)
-    return conservation(incoming, landed, rejected, (), policy_digest=fleet.policies.digest("gates"))
+    waiting = set(wanted.waiting) - landed - rejected
+    incoming = set(wanted.units) | landed | rejected | waiting
+    return conservation(incoming, landed, rejected, waiting, policy_digest=fleet.policies.digest("gates"))
 
 
 def _judge_step(step: Step, table: Table) -> Gate:

@@ -10,6 +10,8 @@ from typing import Any
 
 from benchmarks.measure import ROOT, in_subprocess, report, spent
 from benchmarks.readers import memory, readers
+from benchmarks.restatement import restatement
+from benchmarks.simulator import simulator
 
 REAL_DATA = ROOT.parent / "shared" / "data"
 RECORDINGS = {
@@ -126,7 +128,8 @@ def flat_cost(folder: Path) -> None:
 
 
 BENCHMARKS: dict[str, Callable[[Path], None]] = {
-    function.__name__: function for function in (copy_and_hash, readers, memory, landing_to_silver, flat_cost)
+    function.__name__: function
+    for function in (copy_and_hash, readers, memory, landing_to_silver, flat_cost, restatement, simulator)
 }
 
 

@@ -94,6 +94,18 @@ def _held(folder: Path) -> Mapping[str, Path]:
     return {name: path for name, path in files.items() if path.exists()}
 
 
+def _frozen(folder: Path) -> Mapping[str, Path]:
+    """A gyroscope that stands while the car drives, and samples at the end of the accelerometer's scale."""
+    files = write_comma2k19_drive(folder, start_utc_ns=START_NS, seconds=15, seed=11)
+    imu = folder / "processed_log" / "IMU"
+    gyro, accel = np.load(imu / "gyro" / "value"), np.load(imu / "accelerometer" / "value")
+    gyro[400:900], accel[600:605, 0] = gyro[400], 20.0
+    for path, array in ((imu / "gyro" / "value", gyro), (imu / "accelerometer" / "value", accel)):
+        with path.open("wb") as stream:
+            np.save(stream, array, allow_pickle=False)
+    return files
+
+
 def _logged(folder: Path) -> Mapping[str, Path]:
     return write_mdf4_drive(folder, start_utc_ns=START_NS, seconds=15, seed=10, files=2, compression=2)
 
@@ -102,6 +114,7 @@ CASES = (
     Case("clean", COMMA_SPEC, _clean),
     Case("faulty", COMMA_SPEC, _faulty),
     Case("held", COMMA_SPEC, _held),
+    Case("frozen", COMMA_SPEC, _frozen),
     Case("logged", MDF4_VEHICLE, _logged, fixed_bytes=False),  # asammdf writes the time of writing
 )
 TELEMETRY = (

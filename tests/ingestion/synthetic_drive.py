@@ -265,7 +265,7 @@ def cut(sensor: str, first_ns: int, last_ns: int, signal: str | None = None, ins
 def examine(recording: Recording, **policy: object) -> list[dict]:
     rules = {**RULES, **{name: {**RULES[name], **changes} for name, changes in policy.items()}}
     found = find_breaches(
-        recording.samples, recording.sensor_streams, SPEC, CANONICAL, {"rules": rules}, recording.drive
+        recording.samples, recording.sensor_streams, SPEC, CANONICAL, {**INTEGRITY, "rules": rules}, recording.drive
     )
     return found.to_pylist()
 

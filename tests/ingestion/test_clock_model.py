@@ -1,6 +1,7 @@
 """Clock models: known truth comes back, and standard errors cover it as often as they say."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from fleet_assets.ingestion.sensor_sync_and_format_conversion.clock_model import
 )
 
 BOUNDS = ClockBounds.from_policy(SYNC)
-UNSHRUNK = ClockBounds(BOUNDS.min_jump_s, math.inf, BOUNDS.outlier_mads)
+UNSHRUNK = replace(BOUNDS, drift_prior_sd_ppm=math.inf)
 Z = 1.959964
 
 
@@ -179,7 +180,7 @@ def test_standard_errors_are_those_of_the_formulas(n, rho):
     rng = np.random.default_rng(n)
     seconds = np.arange(n) + rng.uniform(-0.2, 0.2, n)
     pairs = pairs_of(seconds, 0.3 + autoregressive(rng, n, rho, 0.02))
-    wide = ClockBounds(BOUNDS.min_jump_s, math.inf, 1e6)
+    wide = replace(UNSHRUNK, outlier_mads=1e6)
     segment = fit(pairs, wide)
     offset_se, drift_se = slow_standard_errors((pairs.t_ns - START_NS) / S, pairs.offset_ns / S)
     assert segment.offset_se_ns == pytest.approx(offset_se * S, rel=1e-4)

@@ -35,6 +35,7 @@ def clocks_as_found(
         min_jump_s=rules["clock_jump"]["max_step_s"],
         drift_prior_sd_ppm=math.inf,
         outlier_mads=rules["clock_drift"]["outlier_mads"],
+        max_standing_s=rules["frozen"]["max_utc_s"],
     )
     return drive_clocks(series, spec, canonical, drive, bounds)
 

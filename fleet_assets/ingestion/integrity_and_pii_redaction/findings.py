@@ -7,15 +7,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 
 from fleet_assets.ingestion.recordings.protocol import NS_PER_S
 from fleet_assets.policy.canonical import CanonicalSignals
-from fleet_assets.policy.vehicles import SensorSpec, VehicleSpec
+from fleet_assets.policy.vehicles import Dropouts, SensorSpec, VehicleSpec
 from fleet_assets.tables.bronze import INTEGRITY_FINDINGS
 
 REMEDY_FOLLOWS: Final = ". Remedy: "
 """Stands between what was found and what to do, so that both can be told apart again."""
+
+CUT: Final = "cut"
+"""Severity of what is kept out of silver."""
+_MOST_DROPOUTS: Final = 0.999
+"""Share of drives that have no more dropouts than are called normal."""
+_S_PER_HOUR: Final = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,7 @@ class Examination:
         canonical: Canonical signals.
         rules: Block `rules` of the policy `integrity`.
         duration_ns: Length of the drive by its corrected clock.
+        speed_signals: Canonical signals that tell how fast the vehicle goes.
     """
 
     drive: Mapping[str, Any]
@@ -51,6 +59,7 @@ class Examination:
     canonical: CanonicalSignals
     rules: Mapping[str, Mapping[str, Any]]
     duration_ns: int
+    speed_signals: tuple[str, ...] = ()
 
     @property
     def start_ns(self) -> int:
@@ -66,6 +75,19 @@ class Examination:
         """Longest normal time between two messages of a sensor."""
         limits = self.rules["gap"]
         return float(max(limits["min_gap_s"], (limits["max_missed_periods"] + 1) / sensor.rate_hz)) * NS_PER_S
+
+    def valueless_ns(self, sensor: SensorSpec) -> float:
+        """Longest normal time without a value: a dropout begins and ends up to a normal silence off."""
+        silence_ns = self.silence_ns(sensor)
+        return silence_ns if sensor.dropouts is None else sensor.dropouts.longest_s * NS_PER_S + 2 * silence_ns
+
+    def most_dropouts(self, dropouts: Dropouts) -> int:
+        """Number of dropouts that hardly any drive of this length exceeds, if they come at random (Poisson)."""
+        from scipy.special import pdtr
+
+        expected = dropouts.per_hour * self.duration_ns / NS_PER_S / _S_PER_HOUR
+        counts = np.arange(10 + int(2 * expected + 10 * np.sqrt(expected)))
+        return int(np.argmax(pdtr(counts, expected) >= _MOST_DROPOUTS))
 
     def since_start(self, t_ns: int) -> str:
         """An instant in words."""

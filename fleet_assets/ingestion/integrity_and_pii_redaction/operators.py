@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from fleet_assets.ingestion.integrity_and_pii_redaction.quarantine import quarantine_rows
 from fleet_assets.ingestion.integrity_and_pii_redaction.rules import find_breaches
+from fleet_assets.ingestion.sensor_series import SAMPLE_COLUMNS
 from fleet_assets.ingestion.vehicle import Vehicle
 from fleet_assets.provenance.fingerprints import Operator
 from fleet_assets.provenance.requests import Request
@@ -14,7 +15,7 @@ from fleet_assets.provenance.restate import UnitTask
 
 FIND_BREACHES: Final = Operator(
     name="integrity_and_pii_redaction.find_breaches",
-    version=1,
+    version=2,
     inputs=("bronze.drives", "bronze.sensor_samples", "bronze.sensor_streams"),
     outputs=("bronze.integrity_findings",),
     policy={"integrity": (), "canonical_signals": ("signals",), "vehicles/*": ()},
@@ -35,7 +36,7 @@ def find(task: UnitTask) -> Mapping[str, pa.Table]:
     if drive["status"] != "landed" or not isinstance(vehicle, Vehicle):
         return {"bronze.integrity_findings": task.tables["bronze.integrity_findings"].empty()}
     breaches = find_breaches(
-        task.read("bronze.sensor_samples"),
+        task.read("bronze.sensor_samples", SAMPLE_COLUMNS, encoded=True),
         task.read("bronze.sensor_streams"),
         vehicle.spec,
         vehicle.canonical,

@@ -1,20 +1,23 @@
 """All integrity rules over one drive.
 
-Here belongs the order in which they are asked. The rules are in `value_rules`, `sensor_rules` and `clock_rules`, their
-limits in `policies/integrity.yaml`.
+Here belongs the order in which they are asked. The rules are in the modules `*_rules`, their limits in
+`policies/integrity.yaml`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from fleet_assets.ingestion.integrity_and_pii_redaction.clock_rules import clock_findings, clocks_as_found
-from fleet_assets.ingestion.integrity_and_pii_redaction.findings import Examination
+from fleet_assets.ingestion.integrity_and_pii_redaction.findings import CUT, Examination, Finding
+from fleet_assets.ingestion.integrity_and_pii_redaction.frozen_rules import frozen_findings
+from fleet_assets.ingestion.integrity_and_pii_redaction.motion import Motion
+from fleet_assets.ingestion.integrity_and_pii_redaction.motion_rules import motion_findings
 from fleet_assets.ingestion.integrity_and_pii_redaction.sensor_rules import sensor_findings
 from fleet_assets.ingestion.integrity_and_pii_redaction.value_rules import value_findings
-from fleet_assets.ingestion.sensor_series import split_series
+from fleet_assets.ingestion.sensor_series import Series, split_series
 from fleet_assets.policy.canonical import CanonicalSignals
 from fleet_assets.policy.vehicles import VehicleSpec
 
@@ -45,10 +48,27 @@ def find_breaches(  # noqa: PLR0917 - what is examined, then what it is held aga
     rules = policy["rules"]
     clocks = clocks_as_found(series, spec, canonical, rules, drive)
     extent = clocks.recording.correct(np.array([drive["start_ns"], drive["end_ns"]], dtype=np.int64))
-    exam = Examination(drive, spec, canonical, rules, int(extent[1] - extent[0]))
-    findings = [
-        *sensor_findings(streams, series, exam),
-        *clock_findings(clocks, exam),
-        *value_findings(series, exam),
-    ]
+    speed_signals = tuple(policy["speed_signals"])
+    exam = Examination(drive, spec, canonical, rules, int(extent[1] - extent[0]), speed_signals)
+    findings = [*sensor_findings(streams, series, clocks.sensors, exam), *clock_findings(clocks, exam)]
+    # What a rule cuts out tells the later ones nothing: their findings would name the wrong cause.
+    series = _remaining(series, findings)
+    motion = Motion(series, speed_signals, canonical)
+    findings += [*value_findings(series, exam), *frozen_findings(series, motion, exam)]
+    series = _remaining(series, findings)
+    findings += motion_findings(series, Motion(series, speed_signals, canonical), clocks.sensors, exam)
     return exam.table(findings)
+
+
+def _remaining(series: Sequence[Series], findings: Sequence[Finding]) -> tuple[Series, ...]:
+    """The series without the samples that findings cut out."""
+    cuts = [finding for finding in findings if finding.severity == CUT]
+    remaining = []
+    for one in series:
+        keep = np.ones(len(one), dtype=np.bool_)
+        for cut in cuts:
+            if cut.sensor == one.sensor and cut.signal in {None, one.signal} and cut.instance in {None, one.instance}:
+                first, end = np.searchsorted(one.t_ns, [cut.t_ns, cut.end_ns + 1])
+                keep[first:end] = False
+        remaining.append(one if keep.all() else one.where(keep))
+    return tuple(one for one in remaining if len(one))

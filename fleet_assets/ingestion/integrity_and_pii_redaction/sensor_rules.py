@@ -1,42 +1,31 @@
-"""Rules about whole sensors: presence, rate, gaps, order in time, and what the reader lost.
+"""Rules about whole sensors: presence, order in time, and what the reader lost.
 
-Here belongs what is judged from `bronze.sensor_streams` and from time stamps alone.
+Here belongs what is judged from `bronze.sensor_streams` and from time stamps alone; rates and gaps are in `rate_rules`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from fleet_assets.ingestion.integrity_and_pii_redaction.findings import Examination, Finding
+from fleet_assets.ingestion.integrity_and_pii_redaction.rate_rules import Stream, covered_ns, longest, rate_findings
 from fleet_assets.ingestion.recordings.protocol import NS_PER_S
 from fleet_assets.ingestion.sensor_series import Series
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.sensor_clocks import SensorClock
 from fleet_assets.policy.vehicles import SensorSpec
 
-Stream = Mapping[str, Any]
-"""Row of `bronze.sensor_streams`."""
 
-
-def covered_ns(t_ns: NDArray[np.int64], silence_ns: float) -> int:
-    """Time between neighbouring stamps that are no further apart than a normal silence.
-
-    Args:
-        t_ns: int64[n], sorted.
-        silence_ns: Longest normal time between two messages, inclusive.
-    """
-    steps = np.diff(t_ns)
-    return int(steps[steps <= silence_ns].sum())
-
-
-def sensor_findings(streams: pa.Table, series: Sequence[Series], exam: Examination) -> Iterator[Finding]:
+def sensor_findings(
+    streams: pa.Table, series: Sequence[Series], clocks: Mapping[str, SensorClock], exam: Examination
+) -> Iterator[Finding]:
     """Examine every sensor of the spec, and the losses that belong to no sensor."""
     rows = {row["sensor"]: row for row in streams.to_pylist()}
     yield from _drive_findings(exam)
     for row in rows.values():
         yield from _loss_findings(row, exam)
-        yield from _order_findings(row, exam)
+        yield from _order_findings(row, clocks.get(row["sensor"]), exam)
     for sensor in exam.spec.sensors.values():
         stream = rows.get(sensor.name)
         messages = stream["messages"] if stream is not None else 0
@@ -45,8 +34,9 @@ def sensor_findings(streams: pa.Table, series: Sequence[Series], exam: Examinati
             yield _missing(sensor, messages, exam)
         elif stream is not None and messages:
             yield from _repetition_findings(sensor, own, exam)
-            yield from _rate_findings(sensor, stream, exam)
-            yield from _presence_findings(sensor, stream, own, exam)
+            regular = longest([one for one in own if _is_regular(one, exam)])
+            yield from rate_findings(sensor, stream, regular, clocks.get(sensor.name), exam)
+            yield from _presence_findings(sensor, stream, own, regular, exam)
 
 
 def _drive_findings(exam: Examination) -> Iterator[Finding]:
@@ -66,6 +56,10 @@ def _between(row: Stream) -> tuple[int, int] | None:
 
 def _loss_findings(row: Stream, exam: Examination) -> Iterator[Finding]:
     name, lost_bytes, lost_messages = row["sensor"], row["lost_bytes"], row["lost_messages"] or 0
+    if row["broken_rule"] and not row["messages"] and 0 < exam.drive["bytes"] <= lost_bytes:
+        words = f"{name}: nothing of the recording could be read ({row['broken_rule']}: {row['message'].rstrip('.')})"
+        yield exam.finding("header", name, words, value=lost_bytes, limit=0)
+        return
     reader = f" ({row['broken_rule']}: {row['message']})" if row["broken_rule"] else ""
     lost = f"{name}: the reader lost {lost_bytes} bytes and {lost_messages} messages"
     limits = exam.rules["reader_loss"]
@@ -92,8 +86,10 @@ def _lost_share(row: Stream, exam: Examination) -> float:
     return float(max(of_messages, of_bytes))
 
 
-def _order_findings(row: Stream, exam: Examination) -> Iterator[Finding]:
+def _order_findings(row: Stream, clock: SensorClock | None, exam: Examination) -> Iterator[Finding]:
     name, steps = row["sensor"], row["backward_steps"]
+    if 0 < steps <= _steps_of_clock(name, clock, exam):
+        return  # found as the clock's jumps
     words = f"{name}: {steps} of {row['messages']} messages are older than their predecessor"
     limit = exam.rules["time_backward"]["max_steps"]
     if steps > limit:
@@ -103,6 +99,12 @@ def _order_findings(row: Stream, exam: Examination) -> Iterator[Finding]:
     if share > limit:
         told = f"{words} ({share:.1%}), allowed are {limit:.1%}"
         yield exam.finding("time_disorder", name, told, between=_between(row), value=share, limit=limit)
+
+
+def _steps_of_clock(name: str, clock: SensorClock | None, exam: Examination) -> int:
+    """Backward steps that come of a clock that was set back: one for each message of the sensor."""
+    sensor = exam.spec.sensors.get(name)
+    return len(clock.repeated_ns) * max(1, len(sensor.messages)) if clock is not None and sensor is not None else 0
 
 
 def _repetition_findings(sensor: SensorSpec, own: Sequence[Series], exam: Examination) -> Iterator[Finding]:
@@ -137,65 +139,37 @@ def _missing(sensor: SensorSpec, messages: int, exam: Examination) -> Finding:
     return exam.finding("sensor_missing", sensor.name, words, value=messages, limit=limit)
 
 
-def _rate_findings(sensor: SensorSpec, stream: Stream, exam: Examination) -> Iterator[Finding]:
-    rate = stream["rate_hz"]
-    if rate is None or stream["messages"] < exam.rules["rate"]["min_messages"]:
-        return
-    low, high = (sensor.rate_hz * (1 + side * sensor.rate_tolerance) for side in (-1, 1))
-    if not low <= rate <= high:
-        words = f"{sensor.name}: median rate {rate:.4g} Hz, {exam.spec.name} states {low:.4g} to {high:.4g} Hz"
-        limit = low if rate < low else high
-        yield exam.finding("rate", sensor.name, words, between=_between(stream), value=rate, limit=limit)
-
-
 def _presence_findings(
-    sensor: SensorSpec, stream: Stream, own: Sequence[Series], exam: Examination
+    sensor: SensorSpec, stream: Stream, own: Sequence[Series], regular: Series | None, exam: Examination
 ) -> Iterator[Finding]:
-    """Gaps, and coverage of a required sensor; object lists come and go, so only their first and last message count."""
-    silence_ns = exam.silence_ns(sensor)
-    regular = [one for one in own if one.signal in exam.canonical.signals and _is_regular(one, exam)]
-    if regular:
-        t_ns = max(regular, key=len).t_ns
-        yield from _gap_findings(sensor, t_ns, silence_ns, exam)
-        covered = covered_ns(t_ns, silence_ns)
-    else:
-        first, last = _between(stream) or (0, 0)
-        covered = last - first
+    """Coverage of a required sensor; object lists come and go, so only their first and last message count."""
     if not sensor.required or exam.duration_ns <= 0:
         return
+    first, last = _between(stream) or (0, 0)
+    silent_ns = exam.silence_ns(sensor) if sensor.valid_when else exam.valueless_ns(sensor)
+    covered = covered_ns(regular.t_ns, silent_ns) if regular is not None else last - first
     share, limit = covered / exam.duration_ns, exam.rules["sensor_short"]["min_share"]
     if share < limit:
         words = f"{sensor.name}: messages during {share:.1%} of the drive, at least {limit:.1%} needed"
         yield exam.finding("sensor_short", sensor.name, words, between=_between(stream), value=share, limit=limit)
         return
-    yield from _signal_findings(sensor, own, silence_ns, exam)
+    yield from _signal_findings(sensor, own, exam.valueless_ns(sensor), exam)
 
 
 def _is_regular(one: Series, exam: Examination) -> bool:
-    signal = exam.canonical.signals[one.signal]
-    return signal.grid or signal.role is not None
-
-
-def _gap_findings(
-    sensor: SensorSpec, t_ns: NDArray[np.int64], silence_ns: float, exam: Examination
-) -> Iterator[Finding]:
-    steps = np.diff(t_ns)
-    for index in np.flatnonzero(steps > silence_ns):
-        first, last, silent_s = int(t_ns[index]), int(t_ns[index + 1]), float(steps[index]) / NS_PER_S
-        limit = silence_ns / NS_PER_S
-        words = f"{sensor.name}: silent for {silent_s:.3f} s from {exam.since_start(first)}, normal is {limit:g} s"
-        yield exam.finding("gap", sensor.name, words, between=(first, last), value=silent_s, limit=limit)
+    signal = exam.canonical.signals.get(one.signal)
+    return signal is not None and (signal.grid or signal.role is not None)
 
 
 def _signal_findings(
-    sensor: SensorSpec, own: Sequence[Series], silence_ns: float, exam: Examination
+    sensor: SensorSpec, own: Sequence[Series], valueless_ns: float, exam: Examination
 ) -> Iterator[Finding]:
     limit = exam.rules["signal_short"]["min_share"]
     for name, body in sensor.signals.items():
         # A course exists only while the vehicle moves, and a drive may stand for most of its time.
         if not exam.canonical.signals[name].grid or body.least_length is not None:
             continue
-        parts = [covered_ns(one.t_ns[one.usable], silence_ns) for one in own if one.signal == name]
+        parts = [covered_ns(one.t_ns[one.usable], valueless_ns) for one in own if one.signal == name]
         share = max(parts, default=0) / exam.duration_ns
         if share < limit:
             words = f"{name} of {sensor.name}: values during {share:.1%} of the drive, at least {limit:.1%} needed"

@@ -92,6 +92,8 @@ def value_findings(series: Sequence[Series], exam: Examination) -> Iterator[Find
         yield from _range_findings(one, signal, impossible, exam)
         if signal.spike is not None:
             yield from _spike_findings(one, signal, signal.spike, one.usable & ~impossible, exam)
+        if one.signal in exam.rules["saturation"]["signals"]:
+            yield from _saturation_findings(one, signal, one.usable & ~impossible, exam)
         if signal.grid:
             yield from _absent_findings(one, exam)
 
@@ -143,9 +145,51 @@ def _spike_findings(
         )
 
 
+def _saturation_findings(
+    one: Series, signal: CanonicalSignal, good: NDArray[np.bool_], exam: Examination
+) -> Iterator[Finding]:
+    """Samples in a row at the end of the sensor's scale, which shows as the extreme of the drive."""
+    rule = exam.rules["saturation"]
+    if signal.range is None or not good.any():
+        return
+    value = one.value[good]
+    for end, bound in ((float(value.min()), signal.range[0]), (float(value.max()), signal.range[1])):
+        if bound == 0 or end / bound < rule["min_share"]:
+            continue
+        for first, last in runs(good & (one.value == end)):
+            count = last - first + 1
+            if count > rule["max_samples"]:
+                yield exam.finding(
+                    "saturation",
+                    one.sensor,
+                    f"{_place(one, first, last, exam)} at {end:g} {signal.unit}, the end of its scale; allowed are "
+                    f"{rule['max_samples']} in a row",
+                    between=(int(one.t_ns[first]), int(one.t_ns[last])),
+                    value=count,
+                    limit=rule["max_samples"],
+                    signal=one.signal,
+                    instance=one.instance,
+                )
+
+
+def _in_dropouts(one: Series, exam: Examination) -> NDArray[np.bool_]:
+    """Samples without a value that the sensor vouches for, in dropouts that its spec calls normal."""
+    sensor, lacking = exam.spec.sensors.get(one.sensor), ~one.usable
+    normal = np.zeros(len(one), dtype=np.bool_)
+    if sensor is None or sensor.dropouts is None or not lacking.any():
+        return normal
+    stretches = runs(lacking)
+    if len(stretches) > exam.most_dropouts(sensor.dropouts):
+        return normal
+    for first, last in stretches:
+        normal[first : last + 1] = one.t_ns[last] - one.t_ns[first] <= sensor.dropouts.longest_s * NS_PER_S
+    return normal
+
+
 def _absent_findings(one: Series, exam: Examination) -> Iterator[Finding]:
-    if one.null.any():
-        for first, last in runs(one.null):
+    normal = _in_dropouts(one, exam)
+    if (one.null & ~normal).any():
+        for first, last in runs(one.null & ~normal):
             yield exam.finding(
                 "no_value",
                 one.sensor,
@@ -154,7 +198,7 @@ def _absent_findings(one: Series, exam: Examination) -> Iterator[Finding]:
                 signal=one.signal,
                 instance=one.instance,
             )
-    share, limit = float(1 - one.valid.mean()), exam.rules["invalid_share"]["max_share"]
+    share, limit = float((~one.valid & ~normal).mean()), exam.rules["invalid_share"]["max_share"]
     if share > limit:
         yield exam.finding(
             "invalid_share",
