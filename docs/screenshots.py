@@ -169,7 +169,7 @@ def fullest_partition(home: Path) -> str:
     fleet = local_fleet(home)
     entries = fleet.lake.entries(fleet.table("silver.signals"))
     if not entries:
-        raise ScreenshotError(f"{home}: no silver signals. Run `make demo RECORDINGS=folder` first.")
+        raise ScreenshotError(f"{home}: no silver signals. Run `make demo` first.")
     return "|".join(max(entries, key=lambda entry: (entry.rows, entry.partition)).partition)
 
 

@@ -56,6 +56,7 @@ class RunResult:
         wall_s: Elapsed seconds.
         cpu_s: CPU seconds of this process.
         worker_cpu_s: CPU seconds of the engine's workers, by asset.
+        steps: Key of the step that made an asset or asked a gate, by asset and by `asset:gate`.
     """
 
     run_id: str
@@ -68,6 +69,7 @@ class RunResult:
     wall_s: float
     cpu_s: float
     worker_cpu_s: Mapping[str, float]
+    steps: Mapping[str, str]
 
 
 @dataclass
@@ -203,6 +205,7 @@ class Crank:
             wall_s=time.perf_counter() - wall,
             cpu_s=time.process_time() - cpu,
             worker_cpu_s=_worker_cpu(outcome),
+            steps=_steps(outcome),
         )
         self.on_run(result)
         return result
@@ -222,3 +225,17 @@ def _worker_cpu(outcome: dg.ExecuteInProcessResult) -> dict[str, float]:
         if found is not None and event.asset_key is not None:
             spent[event.asset_key.to_user_string()] = float(str(found.value))
     return spent
+
+
+def _steps(outcome: dg.ExecuteInProcessResult) -> dict[str, str]:
+    made = {
+        event.asset_key.to_user_string(): str(event.step_key)
+        for event in outcome.get_asset_materialization_events()
+        if event.asset_key is not None
+    }
+    judged = {
+        event.asset_check_evaluation_data.asset_check_key.to_user_string(): str(event.step_key)
+        for event in outcome.all_events
+        if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    }
+    return made | judged

@@ -3,7 +3,7 @@
 Judging itself is in `asset_checks`; what follows from it is in `restatement.py`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
@@ -113,14 +113,26 @@ def _judged_under(
     return {partition: _digests[name] for partition, name in names.items() if name in _digests}
 
 
-def latest_outcome(instance: dg.DagsterInstance, key: dg.AssetCheckKey, partition: Partition) -> str | None:
-    """Outcome of a gate's latest verdict on one partition; None when it never judged it."""
-    cursor = None
-    while page := instance.event_log_storage.get_asset_check_execution_history(key, limit=PAGE, cursor=cursor):
+def latest_verdicts(
+    instance: dg.DagsterInstance, key: dg.AssetCheckKey, partitions: Collection[Partition]
+) -> dict[Partition, Mapping[str, Any]]:
+    """What a gate's latest verdict on each of some partitions states; those that it never judged are absent."""
+    found: dict[Partition, Mapping[str, Any]] = {}
+    unread, cursor = set(partitions), None
+    while unread:
+        page = instance.event_log_storage.get_asset_check_execution_history(key, limit=PAGE, cursor=cursor)
+        if not page:
+            break
         for record in page:
             judged = from_dagster(record.partition) if record.partition is not None else ()
-            if judged == partition and record.evaluation is not None and record.status.value in _SETTLED:
-                stated = record.evaluation.metadata.get("outcome")
-                return str(stated.value) if stated is not None else None
+            if judged in unread and record.evaluation is not None and record.status.value in _SETTLED:
+                unread.discard(judged)
+                found[judged] = {name: entry.value for name, entry in record.evaluation.metadata.items()}
         cursor = page[-1].id
-    return None
+    return found
+
+
+def latest_outcome(instance: dg.DagsterInstance, key: dg.AssetCheckKey, partition: Partition) -> str | None:
+    """Outcome of a gate's latest verdict on one partition; None when it never judged it."""
+    stated = latest_verdicts(instance, key, [partition]).get(partition, {}).get("outcome")
+    return None if stated is None else str(stated)

@@ -1,11 +1,13 @@
 """Fixtures for all tests. End-to-end tests use `tests/harness.py`; domain tests need neither."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.demo_fleet import DemoFleet, make_demo_fleet
 from tests.harness import REAL_DATA, TestFleet, utc_ns
 from tests.recordings_factory import write_comma2k19_drive
 
@@ -36,6 +38,17 @@ def shared_fleet(tmp_path_factory: pytest.TempPathFactory) -> TestFleet:
     fleet.upload(folder / "c", depot="north", drive_id="held-north")
     fleet.turn()
     return fleet
+
+
+@pytest.fixture(scope="session")
+def demo_fleet(tmp_path_factory: pytest.TempPathFactory) -> DemoFleet:
+    """The demo fleet without pictures, made by `fleet demo` once per test run; to be read only.
+
+    All workers of a test run share it: the first one that asks makes it while the others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return make_demo_fleet(shared / "demo_fleet")
 
 
 @pytest.fixture(scope="session")

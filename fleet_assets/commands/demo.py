@@ -1,7 +1,5 @@
-"""`fleet demo`: every recording of a folder that a vehicle spec fits goes from landing to silver."""
+"""`fleet demo`: a simulated fleet, or every recording of a folder that a vehicle spec fits, goes to silver."""
 
-from collections import defaultdict
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,31 +16,48 @@ from fleet_assets.commands.placing import (
     refusals,
     say_ignored,
 )
-from fleet_assets.commands.session import DONE, REFUSED, WRONG_USE, Session, existing_path, fleet_command, table_text
+from fleet_assets.commands.session import DONE, REFUSED, WRONG_USE, Session, existing_path, fleet_command
+from fleet_assets.commands.time_table import Watch, time_rows, times_text
 
 if TYPE_CHECKING:
-    from fleet_assets.crank import RunResult
     from fleet_assets.ingestion.recordings.discovery.discover import Found
     from fleet_assets.ingestion.vehicle import Vehicle
     from fleet_assets.ingestion.vehicle_choice import Choice
 
 
 @click.command()
-@click.option("--recordings", required=True, help="Folder with recordings.")
+@click.option("--recordings", help="Take the recordings of this folder instead of simulating a fleet.")
+@click.option("--no-pictures", is_flag=True, help="Simulate without cameras: quicker, and OpenGL is not needed.")
 @fleet_command
-def demo(session: Session, *, recordings: str) -> int:
-    r"""Take every recording of a folder that a vehicle spec fits from landing to silver.
+def demo(session: Session, *, recordings: str | None, no_pictures: bool) -> int:
+    r"""Simulate a small fleet, send it through the landing zone, and say what became of every drive.
 
-    A drive in quarantine is a result like any other here; exit code 1 means that a run broke off.
+    Eight drives of two days and two depots, with a planted case of each: quarantine, late drive, failed gate, hard
+    brake, near-duplicate. Exit code 1 when a run broke off or a case did not end as planned. A second call does
+    nothing; after an interruption it goes on.
+
+    With --recordings, every recording of a folder that a vehicle spec fits goes the same way instead. There a drive in
+    quarantine is a result like any other, and exit code 1 means that a run broke off.
 
     \b
     Example:
+      fleet demo
       fleet demo --recordings ~/drives
     """
+    if recordings is None:
+        from fleet_assets.commands.demo_fleet import run_demo_fleet
+
+        return run_demo_fleet(session, pictures=not no_pictures)
+    if no_pictures:
+        raise click.UsageError("--no-pictures is for the simulated fleet. Leave out --recordings, or it.")
+    return _demo_recordings(session, recordings)
+
+
+def _demo_recordings(session: Session, recordings: str) -> int:
     from fleet_assets.ingestion.recordings.discovery.discover import TEXT_TABLES, discover
     from fleet_assets.ingestion.recordings.discovery.walk import Tally
 
-    root = existing_path(recordings)
+    watch, root = Watch(), existing_path(recordings)
     founds, ignored = discover(root)
     say_ignored(session, ignored)
     depot = session.fleet.settings.depots[0]
@@ -70,7 +85,7 @@ def demo(session: Session, *, recordings: str) -> int:
         return WRONG_USE
     runs = session.crank().turn()
     report_drives(session, Placed(placed.uploads), runs, turned=True)
-    session.say("\n" + time_table(runs))
+    session.say("\n" + times_text(time_rows(session.instance, runs, watch)))
     session.say("\nmake ui  opens this instance with its runs, partitions and checks.")
     return DONE if all(run.error is None for run in runs) else REFUSED
 
@@ -137,23 +152,3 @@ def say_choice(session: Session, found: "Found", choice: "Choice", root: Path) -
             f"         {' and '.join(choice.equals)} fit it equally well; {choice.equals[0]} was taken {why}. "
             "`fleet ingest --vehicle` says otherwise"
         )
-
-
-def time_table(runs: "Sequence[RunResult]") -> str:
-    """Where the time went, by asset: engine CPU, and the runs around it."""
-    from fleet_assets.operators import STEPS
-
-    workers: dict[str, float] = defaultdict(float)
-    for run in runs:
-        for step in STEPS:
-            workers[step.operator.name] += run.worker_cpu_s.get(step.operator.outputs[0].replace(".", "/"), 0.0)
-    rows = [
-        {"workflow": name.split(".")[0], "operator": name.split(".")[1], "worker_cpu_s": f"{cpu_s:.2f}"}
-        for name, cpu_s in workers.items()
-    ]
-    total = {
-        "workflow": "orchestration",
-        "operator": f"{len(runs)} runs, {sum(run.wall_s for run in runs):.1f} s elapsed",
-        "worker_cpu_s": f"{sum(run.cpu_s for run in runs):.2f}",
-    }
-    return table_text([*rows, total], ["workflow", "operator", "worker_cpu_s"])

@@ -9,7 +9,16 @@ from xml.etree import ElementTree as ET
 
 import click
 
-from fleet_assets.commands.session import DONE, REFUSED, WRONG_USE, Session, check_partition, fleet_command, table_text
+from fleet_assets.commands.session import (
+    DONE,
+    REFUSED,
+    WRONG_USE,
+    Session,
+    check_partition,
+    fleet_command,
+    table_text,
+    why_text,
+)
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -66,7 +75,7 @@ def check(
             "gate": result.gate,
             "partition": result.partition,
             "outcome": result.outcome,
-            "why": "" if result.outcome == "pass" else _why(result),
+            "why": "" if result.outcome == "pass" else why_text(result.outcome, result.metadata),
         }
         for result in results
     ]
@@ -95,14 +104,6 @@ def _judge(session: Session, gates: "Sequence[Gate]", only: str | None) -> "Iter
     crank = session.crank(lambda _: None)
     for partition, guarded in sorted(by_partition.items()):
         yield from crank.judge(partition, [gate.key for gate in guarded])
-
-
-def _why(result: "GateResult") -> str:
-    missing = str(result.metadata.get("missing", ""))
-    if result.outcome == "inconclusive":
-        return f"missing: {missing}"
-    hidden = {"outcome", "missing", "evidence_digest", "policy_digest"}
-    return ", ".join(f"{name}={value}" for name, value in result.metadata.items() if name not in hidden)
 
 
 def _changed_paths(revision: str) -> list[str]:
@@ -136,7 +137,8 @@ def write_reports(results: "Sequence[GateResult]", folder: Path) -> None:
     for result in results:
         case = ET.SubElement(suite, "testcase", classname=result.asset, name=f"{result.gate}[{result.partition}]")
         if result.outcome != "pass":
-            ET.SubElement(case, "failure", type=result.outcome, message=_why(result))
+            why = why_text(result.outcome, result.metadata)
+            ET.SubElement(case, "failure", type=result.outcome, message=why)
     ET.ElementTree(suite).write(folder / "junit.xml", encoding="utf-8", xml_declaration=True)
     names = sorted({f"{result.asset}:{result.gate}" for result in results})
     run = {
@@ -145,7 +147,9 @@ def write_reports(results: "Sequence[GateResult]", folder: Path) -> None:
             {
                 "ruleId": f"{result.asset}:{result.gate}",
                 "level": "error" if result.outcome == "fail" else "warning",
-                "message": {"text": f"{result.partition}: {result.outcome}: {_why(result)}"},
+                "message": {
+                    "text": f"{result.partition}: {result.outcome}: {why_text(result.outcome, result.metadata)}"
+                },
                 "locations": [{"logicalLocations": [{"fullyQualifiedName": f"{result.asset}[{result.partition}]"}]}],
             }
             for result in failed

@@ -1,7 +1,7 @@
 """From found recordings to uploads: the vehicle with its CAN databases, trip lists taken apart, copying with a bar."""
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,6 +101,19 @@ def progress_bar(verb: str, founds: "Sequence[Found]") -> Iterator[Watch]:
     with Progress(*columns, transient=True, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=sum(found.bytes for found in founds))
         yield _Bar(progress, task, len(founds))
+
+
+@contextmanager
+def counting_bar(verb: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar with the number done and the time left on a terminal; silence elsewhere. Call it for each one done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, transient=True, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda: progress.advance(task)
 
 
 def admission_of(spec: "VehicleSpec") -> "Admission":

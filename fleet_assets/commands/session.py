@@ -88,8 +88,7 @@ class Session:
         self.say(f"  {result.source:<18}{where}  {names}  {state}  {result.wall_s:.1f} s")
         for gate in result.gates:
             if gate.outcome != "pass":
-                why = gate.metadata.get("missing") if gate.outcome == "inconclusive" else dict(gate.metadata)
-                self.say(f"    gate {gate.asset}:{gate.gate} {gate.outcome}: {why}")
+                self.say(f"    gate {gate.asset}:{gate.gate} {gate.outcome}: {why_text(gate.outcome, gate.metadata)}")
         if result.error:
             self.say(f"    {short_error(result.error)}")
 
@@ -104,6 +103,15 @@ class Session:
     def close(self) -> None:
         """Release the instance."""
         self._stack.close()
+
+
+def why_text(outcome: str, metadata: Mapping[str, Any]) -> str:
+    """Why a gate did not pass: what is missing, or its figures."""
+    if outcome == "inconclusive":
+        return f"missing: {metadata.get('missing', '')}"
+    hidden = {"outcome", "missing", "evidence_digest", "policy_digest", "cpu_s"}
+    told = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in metadata.items()}
+    return ", ".join(f"{name}={value}" for name, value in told.items() if name not in hidden)
 
 
 def short_error(text: str) -> str:
@@ -205,6 +213,9 @@ def fleet_command(function: Callable[..., int | None]) -> Callable[..., None]:
         except storage_errors() as error:
             click.echo(f"fleet: {_storage_text(error, session.path)}. {_FREE_THE_CAUSE}", err=True)
             code = WRONG_USE
+        except KeyboardInterrupt:
+            click.echo("fleet: interrupted. Nothing is lost; run it again and it goes on.", err=True)
+            code = REFUSED
         finally:
             session.close()
         sys.exit(code or DONE)

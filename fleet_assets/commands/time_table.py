@@ -1,0 +1,121 @@
+"""Where the time of a demo went, workflow by workflow, from its real runs.
+
+Here belongs adding up. What was measured comes from the engine's workers, the gates, Dagster's steps and this process.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter, process_time
+from typing import TYPE_CHECKING, Any
+
+from fleet_assets.commands.session import table_text
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from fleet_assets.crank import RunResult
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Started when it is made."""
+
+    wall: float = field(default_factory=perf_counter)
+    cpu: float = field(default_factory=process_time)
+
+    @property
+    def wall_s(self) -> float:
+        """Elapsed seconds so far."""
+        return perf_counter() - self.wall
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds of this process so far."""
+        return process_time() - self.cpu
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Time of one workflow.
+
+    Attributes:
+        workflow: Its name.
+        cpu_s: CPU seconds, of all processes.
+        wall_s: Elapsed seconds.
+        what: What was done.
+    """
+
+    workflow: str
+    cpu_s: float
+    wall_s: float
+    what: str
+
+    def row(self) -> dict[str, Any]:
+        """The row of the table, in tenths of a second."""
+        return {
+            "workflow": self.workflow,
+            "cpu_s": round(self.cpu_s, 1),
+            "elapsed_s": round(self.wall_s, 1),
+            "what": self.what,
+        }
+
+
+def time_rows(
+    instance: "dg.DagsterInstance", runs: "Sequence[RunResult]", watch: Watch, first: Sequence[Spent] = ()
+) -> list[dict[str, Any]]:
+    """Time by workflow, of the gates, of all the rest, and in total; each column sums up to its last row.
+
+    Args:
+        instance: Where the runs took place.
+        runs: What the crank ran.
+        watch: Started when the command was.
+        first: What was done before, e.g. simulating.
+    """
+    rows = [spent.row() for spent in (*first, *_of_runs(instance, runs))]
+    workers_s = sum(spent.cpu_s for spent in first) + sum(sum(run.worker_cpu_s.values()) for run in runs)
+    total = Spent("total", workers_s + watch.cpu_s, watch.wall_s, "").row()
+    rest: dict[str, Any] = {
+        name: round(total[name] - sum(row[name] for row in rows), 1) for name in ("cpu_s", "elapsed_s")
+    }
+    what = f"{len(runs)} runs: landing, planning, commits, Dagster"
+    return [*rows, {"workflow": "orchestration", **rest, "what": what}, total]
+
+
+def times_text(rows: Sequence[dict[str, Any]]) -> str:
+    """The table for people."""
+    return table_text(rows, ["workflow", "cpu_s", "elapsed_s", "what"])
+
+
+def _of_runs(instance: "dg.DagsterInstance", runs: "Sequence[RunResult]") -> Iterator[Spent]:
+    from fleet_assets.operators import STEPS
+
+    elapsed = {(run.run_id, name): wall_s for run in runs for name, wall_s in _elapsed(instance, run).items()}
+    cpu: dict[str, float] = defaultdict(float)
+    wall: dict[str, float] = defaultdict(float)
+    names: dict[str, list[str]] = {}
+    for operator in (step.operator for step in STEPS):
+        workflow, _, name = operator.name.partition(".")
+        asset = operator.outputs[0].replace(".", "/")
+        for run in (run for run in runs if asset in run.worker_cpu_s):
+            cpu[workflow] += run.worker_cpu_s[asset]
+            wall[workflow] += elapsed.get((run.run_id, asset), 0.0)
+            known = names.setdefault(workflow, [])
+            known += [name] if name not in known else []
+    for workflow, done in names.items():
+        yield Spent(workflow.replace("_", " "), cpu[workflow], wall[workflow], ", ".join(done))
+    gates = [(run, gate) for run in runs for gate in run.gates]
+    gates_cpu_s = sum(float(gate.metadata.get("cpu_s", 0.0)) for _, gate in gates)
+    gates_wall_s = sum(elapsed.get((run.run_id, f"{gate.asset}:{gate.gate}"), 0.0) for run, gate in gates)
+    yield Spent("gates", gates_cpu_s, gates_wall_s, f"{len(gates)} verdicts")
+
+
+def _elapsed(instance: "dg.DagsterInstance", run: "RunResult") -> dict[str, float]:
+    """Elapsed seconds of the steps that made assets or asked gates, by asset and by `asset:gate`."""
+    steps = {stats.step_key: stats for stats in instance.get_run_step_stats(run.run_id)}
+    found = {name: steps[key] for name, key in run.steps.items() if key in steps}
+    return {
+        name: stats.end_time - stats.start_time
+        for name, stats in found.items()
+        if stats.end_time is not None and stats.start_time is not None
+    }
