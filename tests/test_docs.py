@@ -120,7 +120,8 @@ def test_every_policy_document_and_every_severity_is_explained() -> None:
 
 def test_pictures_are_small_enough_for_a_repository() -> None:
     sizes = {path.name: path.stat().st_size for path in (DOCS / "images").glob("*.png")}
-    assert set(sizes) == {"asset.png", "failed_gate.png", "lineage.png", "partitions.png", "preview.png"}
+    statistics = {f"simulator_{name}.png" for name in ("allan_deviations", "distances", "distributions")}
+    assert set(sizes) == {"asset.png", "failed_gate.png", "lineage.png", "partitions.png", "preview.png"} | statistics
     assert max(sizes.values()) < 300_000
 
 

@@ -12,7 +12,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("fleet_assets", "partitions", "resources", "sensors", "asset_checks", "services")
-SHARED_ROOMS = {"tables", "evidence", "provenance", "policy", "geo"}
+SHARED_ROOMS = {"tables", "evidence", "provenance", "policy", "geo", "perception"}
 COMPOSITION = {"commands"}
 LINTER = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]
 CONTRACTS = {contract["name"]: contract for contract in LINTER["contracts"]}

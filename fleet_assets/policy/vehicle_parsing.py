@@ -16,6 +16,7 @@ from fleet_assets.policy.vehicles import (
     Combine,
     Condition,
     DbcRef,
+    Dropouts,
     Frames,
     InvalidSpecError,
     MessageRef,
@@ -169,6 +170,7 @@ class _Parser:
             signals={signal: self.signal(name, signal, entry) for signal, entry in body["signals"].items()},
             transport=Transport(**body["transport"]) if "transport" in body else None,
             items=_source(body["items"]) if "items" in body else None,
+            dropouts=Dropouts(**body["dropouts"]) if "dropouts" in body else None,
         )
         self.problems += _sensor_problems(sensor, body, self.document.get("dbc", {}))
         return sensor

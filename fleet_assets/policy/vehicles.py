@@ -162,6 +162,21 @@ class Transport:
 
 
 @dataclass(frozen=True, slots=True)
+class Dropouts:
+    """How long and how often a sensor is normally without values, e.g. a receiver between buildings.
+
+    A sensor that says when its values are valid (`valid_when`) goes on sending meanwhile; others fall silent.
+
+    Attributes:
+        longest_s: Longest normal dropout.
+        per_hour: How many there are on average.
+    """
+
+    longest_s: float
+    per_hour: float
+
+
+@dataclass(frozen=True, slots=True)
 class SensorSpec:
     """One sensor.
 
@@ -183,6 +198,7 @@ class SensorSpec:
         signals: Map by canonical signal.
         transport: How its messages are put together, or None where a frame is a message.
         items: Field that counts what lies inside each message, or None.
+        dropouts: Dropouts that are normal, or None.
     """
 
     name: str
@@ -202,6 +218,7 @@ class SensorSpec:
     signals: Mapping[str, SignalMap]
     transport: Transport | None = None
     items: SourceRef | None = None
+    dropouts: Dropouts | None = None
 
 
 @dataclass(frozen=True, slots=True)
