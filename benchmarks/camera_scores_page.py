@@ -19,6 +19,9 @@ REAL_CARS: Final[Mapping[int, float]] = {20: 0.53, 30: 0.88, 36: 0.94, 45: 1.00,
 BY_DAY: Final = "day, clear"
 _STILLS: Final = 200
 
+WITHOUT_PRECISION: Final = frozenset({"cyclists"})
+"""Found by the labels of others as well, so that what is no cyclist need not be wrong."""
+
 Rows = list[tuple[int, float, bool]]
 """Drive, height in pixels, found or right."""
 
@@ -79,6 +82,8 @@ def summary_table(scores: Sequence[Mapping[str, Any]], names: Sequence[str]) -> 
             (f"{name}: precision ≥ {TARGET_PX} px", "detections", TARGET_PX),
             (f"{name}: precision ≥ {LEAST_DETECTION_PX} px", "detections", LEAST_DETECTION_PX),
         ):
+            if which == "detections" and name in WITHOUT_PRECISION:
+                continue
             cells = [_told([row for row in _rows(scores, sky, name, which) if row[1] >= least]) for sky in skies]
             lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return lines
@@ -202,6 +207,9 @@ def page(scores: Sequence[Mapping[str, Any]], videos: Path) -> str:
         f"in {empty} of the drives nobody came within 25 m ahead, and there are no pictures of them.",
         INTRODUCTION,
         "## Recall of large objects, and precision",
+        "",
+        f"Wanted by clear day: vehicles of at least {TARGET_PX} px are found to at least 80 % with a precision of",
+        "at least 0.8, faces within 8 m to at least 90 %; recall falls with size, night, rain and fog.",
         "",
         *summary_table(scores, names),
     ]

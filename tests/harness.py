@@ -12,7 +12,8 @@ import dagster as dg
 
 from fleet_assets.build import build_defs
 from fleet_assets.crank import Crank, RunResult
-from fleet_assets.ingestion.recordings.discovery.discover import discover
+from fleet_assets.commands.placing import admission_of
+from fleet_assets.ingestion.recordings.discovery.discover import PICTURES, discover
 from fleet_assets.ingestion.telemetry_and_bulk_ingestion.ingest import Delivery, deliver
 from fleet_assets.ingestion.vehicle import dbcs_to_adopt, vehicle_of
 from fleet_assets.provenance.ledger import root
@@ -82,7 +83,9 @@ class TestFleet:
         for source, target in dbcs_to_adopt(vehicle, own, dbc_folders):
             shutil.copyfile(source, target)
         delivery = Delivery(vehicle, vehicle_id, depot, drive_id, revision, given_start_ns)
-        found, _ = discover(recording)
+        # Pictures are a recording only for a spec that reads them.
+        admission = admission_of(vehicle.spec) if PICTURES in vehicle.spec.formats else None
+        found, _ = discover(recording, admission)
         return deliver(found[0], delivery, LocalLanding(self.fleet.settings.landing))[1]
 
     def upload_synthetic(

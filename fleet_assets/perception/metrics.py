@@ -78,8 +78,8 @@ def share(
 ) -> Interval:
     """Share of hits with its interval; drives are the clusters, because pictures of one drive resemble each other.
 
-    Where the drives are too few or all alike for a bootstrap, the interval is the exact one over drives' worth of
-    evidence: the share is rounded towards the middle as if each drive were one observation.
+    Where the drives are too few or all alike for a bootstrap, the interval is the exact one for as many observations as
+    there are drives, its ends taken for the next smaller and the next larger number of hits.
 
     Args:
         hits: bool per observation.

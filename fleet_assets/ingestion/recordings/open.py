@@ -9,6 +9,7 @@ from typing import Final
 
 from fleet_assets.ingestion.recordings.arrays import comma2k19
 from fleet_assets.ingestion.recordings.can_logs import asc, blf, candump
+from fleet_assets.ingestion.recordings.images import stills
 from fleet_assets.ingestion.recordings.mcap import reader as mcap
 from fleet_assets.ingestion.recordings.mdf4 import reader as mdf4
 from fleet_assets.ingestion.recordings.mdf4.layout import is_mdf4
@@ -26,6 +27,7 @@ _OPENERS: Final[Mapping[str, Callable[[Files, TableLayout | None], Recording]]] 
     ros1_bag.FORMAT: lambda files, _: ros1_bag.Ros1BagRecording(files),
     ros2_bag.FORMAT: lambda files, _: ros2_bag.Ros2BagRecording(files),
     video.FORMAT: lambda files, _: video.VideoRecording(files),
+    stills.FORMAT: lambda files, _: stills.ImagesRecording(files),
     blf.FORMAT: lambda files, _: blf.BlfRecording(files),
     asc.FORMAT: lambda files, _: asc.AscRecording(files),
     candump.FORMAT: lambda files, _: candump.CandumpRecording(files),
@@ -40,6 +42,7 @@ _SNIFFERS: Final[Mapping[str, Callable[[bytes], bool]]] = {
     ros1_bag.FORMAT: ros1_bag.is_ros1,
     ros2_bag.FORMAT: ros2_bag.is_ros2,
     video.FORMAT: video.is_video,
+    stills.FORMAT: stills.is_image,
     blf.FORMAT: blf.is_blf,
     asc.FORMAT: asc.is_asc,
     candump.FORMAT: candump.is_candump,
@@ -59,8 +62,6 @@ _SIGNATURES: Final = (
     (b"\x28\xb5\x2f\xfd", "Zstandard"),
     (b"\x89HDF\r\n\x1a\n", "HDF5"),
     (b"PAR1", "Parquet"),
-    (b"\x89PNG", "PNG image"),
-    (b"\xff\xd8\xff", "JPEG image"),
     (b"# .PCD", "PCD point cloud"),
     (b"\0\0\0\r\n\tOSMHeader", "OpenStreetMap extract"),
     (b"\0\0\0\x0e\n\tOSMHeader", "OpenStreetMap extract"),
@@ -115,6 +116,9 @@ def sniff_format(files: Files) -> str:
         heads["metadata.yaml"] = ros2_bag.METADATA_MARK
     found = {name: [path for path, head in heads.items() if knows(head)] for name, knows in _SNIFFERS.items()}
     matching = [name for name, paths in found.items() if paths]
+    if len(matching) > 1:
+        # Previews lie beside recordings of every format.
+        matching = [name for name in matching if name != stills.FORMAT]
     if len(matching) == 1:
         return matching[0]
     first = min(files, default="(no files)")

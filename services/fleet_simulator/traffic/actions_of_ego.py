@@ -79,7 +79,10 @@ class Swerve:
         if not calm or not scene.straight(0.0, 3.5 * speed) or scene.gap_m < 1.0 * speed:
             return 0.0
         away = users["s_m"] - scene.s_m
-        near = (away > -_BESIDE_M) & (away < _BESIDE_M + 3.0 * (speed + users["speed_mps"]))
+        # Whoever can be beside during the manoeuvre counts: those who catch up from behind, and those who come opposite.
+        lasts = self._length_s + 1.0
+        catches_up = np.maximum(users["speed_mps"] - speed, 0.0) * lasts
+        near = (away > -_BESIDE_M - catches_up) & (away < _BESIDE_M + lasts * (speed + users["speed_mps"]))
         near[0] = False
         for side in (1.0, -1.0):
             offset = users["d_m"] - users["d_m"][0]

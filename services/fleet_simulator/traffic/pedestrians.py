@@ -199,7 +199,7 @@ class People:
         ahead, across = one.path[0][0] - one.s_m, one.path[0][1] - one.d_m
         for other in self.persons:
             away = (other.s_m - one.s_m, other.d_m - one.d_m)
-            room = _ROOM_M + (one.size_m[0] + other.size_m[0]) / 4.0
+            room = _ROOM_M + (one.size_m[0] + other.size_m[0]) / 2.0
             near = abs(away[0]) < room and abs(away[1]) < room
             if other is one or not near or not other.path or away[0] * ahead + away[1] * across <= 0.0:
                 continue

@@ -155,8 +155,10 @@ def test_packets_come_with_their_arrival_and_as_long_as_they_say() -> None:
 
 @pytest.mark.parametrize(
     "packets",
-    [None, 5, ["text"], [{}], [{"stamp": STAMP, "data": b"ab", "size": 3}], [{"stamp": STAMP, "data": b"ab", "size": -1}],
-     [{"data": b"ab"}]],
+    [
+        None, 5, ["text"], [{}], [{"data": b"ab"}], [{"stamp": STAMP, "data": b"ab", "size": 3}],
+        [{"stamp": STAMP, "data": b"ab", "size": -1}],
+    ],
     ids=str,
 )  # fmt: skip
 def test_packets_whose_lengths_do_not_fit_are_broken(packets: object) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from fleet_assets.ingestion.recordings.discovery.copies import copies
 from fleet_assets.ingestion.recordings.discovery.splits import Part, drives
 from fleet_assets.ingestion.recordings.discovery.walk import Folder, Ignored, Tally, walk
+from fleet_assets.ingestion.recordings.images.stills import kind_of
 from fleet_assets.ingestion.recordings.open import FORMATS, open_recording, sniff_format
 from fleet_assets.ingestion.recordings.protocol import UnreadableRecordingError
 from fleet_assets.policy.documents import MAX_DOCUMENT_BYTES, InvalidPolicyError, parse_yaml
@@ -22,6 +23,8 @@ ARRAY_FOLDER: Final = "processed_log"
 ARRAYS: Final = "comma2k19"
 TEXT_TABLES: Final = frozenset({"csv", "json_points"})
 """Formats that any text may look like: only a vehicle spec that says what the columns mean makes them recordings."""
+PICTURES: Final = "images"
+"""Pictures lie everywhere: only a vehicle spec that reads them makes a folder of them a recording."""
 BAG: Final = "ros2"
 BAG_METADATA: Final = "metadata.yaml"
 _BAG_KEY: Final = "rosbag2_bagfile_information"
@@ -130,6 +133,15 @@ def _sniff(path: Path) -> tuple[str | None, str]:
         return None, f"cannot be read ({error.strerror})"
 
 
+def _recording_kind(search: _Search, path: Path) -> tuple[str | None, str]:
+    """The format, or None and why the file is no recording here."""
+    kind, reason = _sniff(path)
+    if kind == PICTURES and (search.admission is None or PICTURES not in search.admission.formats):
+        with path.open("rb") as stream:
+            return None, f"{_NO_RECORDING} ({kind_of(stream.read(16))} image)"
+    return kind, reason
+
+
 def _array_roots(folders: Sequence[Folder], top: Path) -> list[Path]:
     """Folders that hold arrays as comma2k19 lays them out, the outermost only."""
     times, values, roots = set(), set(), set()
@@ -225,7 +237,7 @@ def _take_files(search: _Search, folder: Folder) -> None:
     by_format: dict[str, list[Part]] = defaultdict(list)
     for name in folder.names:
         path = Path(folder.path, name)
-        kind, reason = _sniff(path)
+        kind, reason = _recording_kind(search, path)
         if kind is None:
             search.tally.add(path, reason)
         elif search.admission is not None and (objection := search.admission.objection(kind)):
@@ -286,7 +298,7 @@ def discover(path: Path, admission: Admission | None = None) -> tuple[list[Found
 
 def _take_single(search: _Search, path: Path) -> None:
     """A file that a person names is taken or refused for itself; a bag's metadata stands for the bag."""
-    kind, reason = _sniff(path)
+    kind, reason = _recording_kind(search, path)
     if kind is None:
         search.tally.add(path, f"{reason}. Known are: {', '.join(FORMATS)}")
     elif kind == BAG and path.name == BAG_METADATA:

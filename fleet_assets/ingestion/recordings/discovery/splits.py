@@ -18,6 +18,8 @@ SHARED_START: Final = frozenset({"mdf4"})
 """Formats whose loggers write the same header start into every file of one drive (ASAM MDF 4, `hd_start_time`)."""
 CONTINUED: Final = frozenset({"mcap", "ros1", "ros2", "candump", "blf", "asc", "comma2k19"})
 """Formats whose recorders begin a new file while the drive goes on."""
+WHOLE_FOLDER: Final = frozenset({"images"})
+"""Formats whose files in one folder are the messages of one recording."""
 MAX_GAP_NS: Final = 5 * NS_PER_S
 """Longest pause between two parts: a recorder opens its next file within a moment, a driver needs longer to return."""
 MAX_OVERLAP_NS: Final = NS_PER_S
@@ -146,7 +148,9 @@ def drives(kind: str, parts: Sequence[Part]) -> list[Files]:
     """
     ordered = sorted(parts, key=lambda part: part.name)
     groups: Iterable[list[Part]] = ([part] for part in ordered)
-    if len(ordered) > 1 and kind in SHARED_START:
+    if kind in WHOLE_FOLDER:
+        groups = [ordered]
+    elif len(ordered) > 1 and kind in SHARED_START:
         groups = _shared_start(ordered)
     elif len(ordered) > 1 and kind in CONTINUED:
         groups = _continued(ordered)

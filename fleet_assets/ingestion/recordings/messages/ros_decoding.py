@@ -28,6 +28,8 @@ from fleet_assets.ingestion.recordings.windows import Columns
 
 _JOINED_BYTES: Final = 1 << 23
 """Messages joined at a time: what bounds the memory of a call beside its result."""
+_ALONE_BYTES: Final = 1 << 18
+"""Messages of this size are walked where they are: copying them together costs more than the calls that it saves."""
 _FEW: Final = 128
 """Messages fewer than these are walked one by one where elements vary in size: calls of NumPy would cost more."""
 _CDR_HEADER: Final = 4
@@ -274,10 +276,14 @@ def _merged(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
 def _joined(payloads: Sequence[bytes | memoryview], sizes: NDArray[np.int64]) -> Iterator[tuple[int, int, _Bytes]]:
     """Cut messages into stretches that are joined: first and end row, and their bytes."""
     ends = np.cumsum(sizes)
+    alone = np.flatnonzero(sizes >= _ALONE_BYTES)
     first = 0
     while first < len(payloads):
         before = int(ends[first] - sizes[first])
         end = max(first + 1, int(np.searchsorted(ends, before + _JOINED_BYTES, side="right")))
+        if len(alone):
+            following = alone[np.searchsorted(alone, first) :]
+            end = max(first + 1, min(end, int(following[0]))) if len(following) else end
         joined = payloads[first] if end == first + 1 else b"".join(payloads[first:end])
         yield first, end, np.frombuffer(joined, np.uint8)
         first = end

@@ -18,6 +18,8 @@ from fleet_assets.ingestion.recordings.messages.ros_values import ValueReader
 from fleet_assets.ingestion.recordings.protocol import NS_PER_S
 
 Values = Mapping[str, Any]
+PICTURE_FILE: Final = "picture"
+"""Encoding of messages that are a picture's file."""
 _DEEPEST: Final = 32
 _SECONDS: Final = ("sec", "secs", "seconds")
 _NANOSECONDS: Final = ("nsec", "nanosec", "nsecs", "nanos")
@@ -34,7 +36,7 @@ def whole_reader(
     """Find what reads a channel's messages whole.
 
     Args:
-        encoding: ``ros1``, ``cdr``, ``protobuf`` or ``json``.
+        encoding: ``ros1``, ``cdr``, ``protobuf``, ``json`` or ``picture``.
         type_name: Type as the recording names it.
         definition_encoding: Of the definition; see ``decoders.message_decoder``.
         definition: The type's definition from the recording; empty where it carries none.
@@ -57,6 +59,8 @@ def whole_reader(
         raise UnknownMessageError(f"{type_name}: {error}") from error
     if encoding == "json":
         return _json
+    if encoding == PICTURE_FILE:
+        return lambda payload: {"format": "", "data": payload}
     raise UnknownMessageError(f"{type_name}: messages of encoding {encoding!r} cannot be read. Convert the recording")
 
 

@@ -25,6 +25,8 @@ MAX_HEADER_BYTES: Final = 1 << 16
 _KNOWN_OPS: Final = range(MESSAGE, CONNECTION + 1)
 _U32: Final = struct.Struct("<I")
 _OP: Final = re.compile(rb"op=[\x02-\x07]")
+_VIEW_BYTES: Final = 1 << 18
+"""Messages of this size stay where they are until they are decoded."""
 _LEAD_BYTES: Final = 160
 """How far before its ``op`` field a header may begin; only those of connections with long topics are longer."""
 MAX_RECORD_BYTES: Final = 1 << 28
@@ -181,7 +183,12 @@ class Sink:
     """Messages of one connection, waiting to be decoded."""
 
     times: list[int] = field(default_factory=list)
-    payloads: list[bytes] = field(default_factory=list)
+    payloads: list[bytes | memoryview] = field(default_factory=list)
+
+
+def _part(data: bytes, start: int, end: int) -> bytes | memoryview:
+    """A message out of a stretch; a large one is not copied."""
+    return data[start:end] if end - start < _VIEW_BYTES else memoryview(data)[start:end]
 
 
 @dataclass(slots=True)
@@ -223,7 +230,7 @@ class Found:
         sink = self.sinks.get(conn)
         if sink is not None:
             sink.times.append(t_ns)
-            sink.payloads.append(data[record.data_at : record.end])
+            sink.payloads.append(_part(data, record.data_at, record.end))
             self.held_bytes += record.end - record.data_at
 
     def scan(self, data: bytes, at: int, left: int) -> int:
@@ -284,7 +291,7 @@ class Found:
             sink = sinks.get(conn)
             if sink is not None:
                 sink.times.append(parts[sec_place] * NS_PER_S + parts[sec_place + 1])
-                sink.payloads.append(data[start:end])
+                sink.payloads.append(_part(data, start, end))
                 self.held_bytes += end - start
         return at
 

@@ -99,7 +99,11 @@ class TopicChannels:
         self.unusable.clear()
 
     def chunk(
-        self, path: str, source: Source, times: Sequence[int] | NDArray[np.int64], payloads: Sequence[bytes]
+        self,
+        path: str,
+        source: Source,
+        times: Sequence[int] | NDArray[np.int64],
+        payloads: Sequence[bytes | memoryview],
     ) -> Chunk:
         """Decode consecutive messages of one connection.
 

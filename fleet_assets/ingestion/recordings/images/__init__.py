@@ -1,0 +1,1 @@
+"""Reader of folders of still pictures."""
