@@ -11,8 +11,8 @@ from typing import Any
 import dagster as dg
 
 from fleet_assets.build import build_defs
-from fleet_assets.crank import Crank, RunResult
 from fleet_assets.commands.placing import admission_of
+from fleet_assets.crank import Crank, RunResult
 from fleet_assets.ingestion.recordings.discovery.discover import PICTURES, discover
 from fleet_assets.ingestion.telemetry_and_bulk_ingestion.ingest import Delivery, deliver
 from fleet_assets.ingestion.vehicle import dbcs_to_adopt, vehicle_of

@@ -9,6 +9,7 @@ Source: ITU-T T.81, annex B (markers); REP 118 and common_interfaces/sensor_msgs
 import io
 import re
 import struct
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -61,7 +62,7 @@ def _file(picture: StoredPicture) -> tuple[Pixels, bytes | None]:
             if opened.width * opened.height > MOST_PIXELS:
                 raise UndecodablePictureError("larger than allowed")
             opened.load()
-            turned = opened.getexif().get(_ORIENTATION, _UPRIGHT) != _UPRIGHT
+            turned = _orientation(opened) != _UPRIGHT
             plain = picture.format == "jpeg" and opened.mode in _KEPT_MODES and not turned
             image = ImageOps.exif_transpose(opened) if turned else opened
             pixels = _pixels(image)
@@ -70,6 +71,15 @@ def _file(picture: StoredPicture) -> tuple[Pixels, bytes | None]:
     except _BROKEN as error:
         raise UndecodablePictureError("a damaged file") from error
     return pixels, without_metadata(data) if plain else None
+
+
+def _orientation(image: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return image.getexif().get(_ORIENTATION, _UPRIGHT)
+        except _BROKEN:  # the picture itself need not be damaged
+            return _UPRIGHT
 
 
 def _pixels(image: Any) -> Pixels:

@@ -7,6 +7,7 @@ Source: CIPA DC-008 (Exif 2.32), tags DateTimeOriginal, SubSecTimeOriginal and O
 
 import re
 import struct
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -66,10 +67,12 @@ def read_head(path: Path) -> Head:
 
 def _stated(image: Any) -> dict[int, Any]:
     """EXIF entries; damaged ones are as good as none, for the picture is not."""
-    try:
-        return dict(image.getexif().get_ifd(_EXIF_IFD))
-    except _BROKEN:
-        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return dict(image.getexif().get_ifd(_EXIF_IFD))
+        except _BROKEN:
+            return {}
 
 
 def _taken(entries: dict[int, Any]) -> tuple[int | None, bool, bool]:

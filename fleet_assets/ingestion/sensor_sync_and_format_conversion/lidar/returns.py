@@ -4,7 +4,7 @@ Here belongs what all models with a turning head have in common. Where the field
 modules; where one sweep ends and the next begins is in `sweeps.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -77,21 +77,21 @@ class Points:
     Attributes:
         xyz: float32[3, n], metres in the sensor's frame: x forward, y left, z up.
         intensity: float32[n].
-        ring: uint8[n], 0 for the lowest channel.
+        ring: uint16[n], 0 for the lowest channel.
         t_ns: int64[n].
         turn: int64[n], number of the turn, where the lidar turns; all 0 otherwise.
     """
 
     xyz: NDArray[np.float32]
     intensity: NDArray[np.float32]
-    ring: NDArray[np.uint8]
+    ring: NDArray[np.uint16]
     t_ns: NDArray[np.int64]
     turn: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.t_ns)
 
-    def part(self, rows: slice) -> "Points":
+    def chosen(self, rows: NDArray[np.intp]) -> "Points":
         """Some of them."""
         columns = (self.intensity[rows], self.ring[rows], self.t_ns[rows], self.turn[rows])
         return Points(self.xyz[:, rows], *columns)
@@ -288,11 +288,11 @@ def _points(
     t_ns += (firing.group + first) * calibration.group_ns + calibration.anchor_ns
     # What the head passes the zero with inside a group belongs to the next turn.
     turn = (head >= TURN).astype(np.int64)
-    ring = calibration.ring.astype(np.uint8)[channel]
+    ring = calibration.ring.astype(np.uint16)[channel]
     return Points(xyz, intensity.astype(np.float32), ring, t_ns, turn)
 
 
-def joined(parts: "list[Points]") -> Points:
+def joined(parts: Sequence[Points]) -> Points:
     """Several stretches as one."""
     if len(parts) == 1:
         return parts[0]
