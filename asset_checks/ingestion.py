@@ -1,7 +1,8 @@
 """Gates of the ingestion area: nothing vanishes, quarantine within policy, skew and coverage within bounds."""
 
+from collections import Counter
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,12 +12,15 @@ from fleet_assets.evidence.conservation import conservation, share_within
 from fleet_assets.evidence.verdicts import Verdict
 from fleet_assets.ingestion.integrity_and_pii_redaction.quarantine import held_drives
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.coverage import coverage_verdict, skew_verdict
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.operators import LIDAR_KIND
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.verdict import lidar_verdict
 from fleet_assets.ingestion.steps import (
     ALIGN_STEP,
     DECODE_STEP,
     FIND_STEP,
     HOLD_BACK_STEP,
     REGISTER_STEP,
+    SWEEPS_STEP,
     read_state,
 )
 from fleet_assets.ingestion.vehicle import Vehicle
@@ -26,8 +30,8 @@ from fleet_assets.provenance.fingerprints import gate_policy_digest
 from fleet_assets.provenance.ledger import Partition
 from fleet_assets.provenance.restate import Step
 from fleet_assets.tables import Table
-from fleet_assets.tables.bronze import DRIVES, INTEGRITY_FINDINGS, QUARANTINE, SENSOR_SAMPLES
-from fleet_assets.tables.silver import CLIPS, CLOCK_MODELS
+from fleet_assets.tables.bronze import DRIVES, INTEGRITY_FINDINGS, QUARANTINE, SENSOR_SAMPLES, SENSOR_STREAMS
+from fleet_assets.tables.silver import CLIPS, CLOCK_MODELS, LIDAR_SHARDS, LIDAR_SWEEPS
 from resources.platform import Fleet
 
 SHARE_POLICY: Final = {"gates": ("quarantined_share",)}
@@ -104,6 +108,35 @@ def judge_silver(fleet: Fleet, partition: Partition) -> Verdict:
     return conservation(landed, written - waiting, held - waiting, waiting, policy_digest=policy_digest)
 
 
+def judge_lidar(fleet: Fleet, partition: Partition) -> Verdict:
+    """Every message of a clean drive's lidars is accounted for, and every sweep of a file has its row."""
+    drives = _clean_drives(fleet, partition)
+    specs = _specs(fleet, set(drives["vehicle_spec"].to_pylist()))
+    spec_of = dict(zip(drives["drive_id"].to_pylist(), drives["vehicle_spec"].to_pylist(), strict=True))
+    clipped = {entry.unit for entry in fleet.lake.entries(CLIPS, partition) if entry.rows}
+    shards = fleet.lake.rows(LIDAR_SHARDS, partition).to_pylist()
+    sweeps = Counter(
+        (row["drive_id"], row["sensor"])
+        for row in fleet.lake.rows(LIDAR_SWEEPS, partition, ["drive_id", "sensor"]).to_pylist()
+    )
+    return lidar_verdict(
+        {
+            (row["drive_id"], row["sensor"]): row["messages"]
+            for row in fleet.lake.rows(SENSOR_STREAMS, partition).to_pylist()
+            if row["messages"] and row["drive_id"] in clipped and _is_lidar(specs, spec_of, row)
+        },
+        {(row["drive_id"], row["sensor"]): (row["messages"], row["sweeps"]) for row in shards},
+        sweeps,
+        set(fleet.wanted(SWEEPS_STEP, partition).waiting) | (set(spec_of) - _units(fleet, LIDAR_SHARDS, partition)),
+        policy_digest=fleet.policies.digest("gates"),
+    )
+
+
+def _is_lidar(specs: Mapping[str, VehicleSpec], spec_of: Mapping[str, str], row: Mapping[str, Any]) -> bool:
+    spec = specs.get(spec_of.get(row["drive_id"], ""))
+    return spec is not None and row["sensor"] in spec.sensors and spec.sensors[row["sensor"]].kind == LIDAR_KIND
+
+
 def _specs(fleet: Fleet, names: set[str]) -> Mapping[str, VehicleSpec]:
     state = read_state(fleet)
     vehicles = {name: state.vehicle(name) for name in names}
@@ -163,5 +196,7 @@ def ingestion_gates(signals: Table) -> list[Gate]:
         ),
         Gate(signals, "conservation", "Landed drives = drives with signals + quarantined drives.", judge_silver),
         Gate(signals, "coverage", "Required signals cover enough of the grid.", judge_coverage, COVERAGE_POLICY),
+        _judge_step(SWEEPS_STEP, LIDAR_SHARDS),
+        Gate(LIDAR_SWEEPS, "conservation", "Every message of a lidar is accounted for.", judge_lidar),
         Gate(signals, "skew", "Sensors that measure the same agree in time.", judge_skew, SKEW_POLICY),
     ]

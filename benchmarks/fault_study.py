@@ -121,7 +121,8 @@ def page(results: Sequence[Mapping[str, Any]], clean: Sequence[Mapping[str, Any]
             f"Simulated drives of {SECONDS:g} s on seeds from {first_seed} on (limits were tuned on seeds below 1000), "
             "each in a world of its own, with CAN, IMU and GNSS, through landing zone, admission and operators. "
             "Each fault has the smallest size that its rule claims, with the measurement's own noise on top. Found "
-            "means: with this rule, for this sensor, at this time. Intervals are Clopper and Pearson's.",
+            "means: with this rule, for this sensor, at this time. Where there are fewer drives, the others have no "
+            "moment for the fault: their vehicle stands. Intervals are Clopper and Pearson's.",
             "",
             *report(results, clean),
             "",

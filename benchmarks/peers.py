@@ -7,10 +7,10 @@ import csv
 import json
 import sqlite3
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 Peer = Callable[[Path], int]
 
@@ -75,15 +75,18 @@ def _python_can(path: Path) -> int:
         return sum(1 for _ in reader)
 
 
-def _asammdf(path: Path) -> int:
+def asammdf_frames(path: Path) -> Iterator[Any]:
+    """CAN frames of each group of an MDF4 file as asammdf gives them: a structured array."""
     from asammdf import MDF
 
-    count = 0
     with MDF(path, process_bus_logging=False) as log:
         for index, group in enumerate(log.groups):
             if "CAN_DataFrame" in [channel.name for channel in group.channels]:
-                count += len(log.get("CAN_DataFrame", group=index).timestamps)
-    return count
+                yield log.get("CAN_DataFrame", group=index).samples
+
+
+def _asammdf(path: Path) -> int:
+    return sum(len(frames) for frames in asammdf_frames(path))
 
 
 def _csv(path: Path) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import ROOT, in_subprocess, report, spent
+from benchmarks.media import keyframes
 from benchmarks.readers import memory, readers
 from benchmarks.restatement import restatement
 from benchmarks.simulator import simulator
@@ -129,7 +130,7 @@ def flat_cost(folder: Path) -> None:
 
 BENCHMARKS: dict[str, Callable[[Path], None]] = {
     function.__name__: function
-    for function in (copy_and_hash, readers, memory, landing_to_silver, flat_cost, restatement, simulator)
+    for function in (copy_and_hash, readers, memory, landing_to_silver, flat_cost, restatement, simulator, keyframes)
 }
 
 

@@ -5,11 +5,11 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import DECODED
+from benchmarks.peers import DECODED, asammdf_frames
 
 J1939_GROUP = 0x03FFFF00
 """Bits of an id that name its parameter group (SAE J1939-21); priority and source vary from vehicle to vehicle."""
@@ -32,7 +32,6 @@ def library_decode(recording: str, spec: str) -> dict[str, Any]:
 
     from fleet_assets.ingestion.recordings.dbc import dbc_folders
     from fleet_assets.ingestion.recordings.discovery.discover import discover
-    from fleet_assets.ingestion.recordings.open import open_recording
     from fleet_assets.ingestion.vehicle import vehicle_of
     from fleet_assets.policy.documents import load_policies
 
@@ -52,21 +51,43 @@ def library_decode(recording: str, spec: str) -> dict[str, Any]:
         masks[sensor.bus] = J1939_GROUP if vehicle.spec.dbc[sensor.dbc].by_parameter_group else WHOLE_ID
         database: Any = cantools.database.load_string(vehicle.dbcs[sensor.dbc].text, strict=False)
         known[sensor.bus] = {message.frame_id & masks[sensor.bus]: message for message in database.messages}
-    opened = open_recording(found.files)
+    read = _asammdf_frames if found.format == "mdf4" else _own_frames
+    next(read(found.files))  # imports are not what is compared
+    frames = read(found.files)
     messages: Counter[str] = Counter()
     start = time.process_time()
-    for batch in opened.batches():
-        messages["all"] += len(batch)
-        if "can_id" not in batch.columns:
-            continue
-        columns = (batch.columns[name].tolist() for name in ("bus", "can_id", "length"))
-        for bus, can_id, length, data in zip(*columns, batch.columns["data"], strict=True):
+    for count, *columns in frames:
+        messages["all"] += count
+        for bus, can_id, length, data in zip(*columns, strict=True):
             key = bus if bus in known else None
             message = known[key].get(can_id & masks[key]) if key in known else None
             if message is not None:
                 message.decode(data[:length].tobytes(), decode_choices=False, allow_truncated=True)
                 messages["decoded"] += 1
     return {**messages, "cpu_s": time.process_time() - start}
+
+
+Frames = Iterator[tuple[Any, ...]]
+"""Messages of a stretch, and of the CAN frames among them bus, id, length and data."""
+
+
+def _asammdf_frames(files: Mapping[str, Path]) -> Frames:
+    for path in files.values():
+        for frames in asammdf_frames(path):
+            names = ("BusChannel", "ID", "DataLength")
+            columns = (frames[f"CAN_DataFrame.{name}"].astype("i8").tolist() for name in names)
+            yield len(frames), *columns, frames["CAN_DataFrame.DataBytes"]
+
+
+def _own_frames(files: Mapping[str, Path]) -> Frames:
+    """Arrays of frames have no library beyond NumPy, which is what reads them here."""
+    from fleet_assets.ingestion.recordings.open import open_recording
+
+    for batch in open_recording(files).batches():
+        names = ("bus", "can_id", "length", "data")
+        is_can = "can_id" in batch.columns
+        columns = [batch.columns[name] if is_can else batch.t_ns[:0] for name in names]
+        yield len(batch), *(column.tolist() for column in columns[:3]), columns[3]
 
 
 def vector_decode(recording: str, spec: str) -> dict[str, Any]:

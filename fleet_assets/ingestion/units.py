@@ -15,6 +15,7 @@ from fleet_assets.ingestion.telemetry_and_bulk_ingestion.admission import Admiss
 from fleet_assets.ingestion.telemetry_and_bulk_ingestion.register import REGISTER
 from fleet_assets.ingestion.vehicle import Vehicle, vehicle_of
 from fleet_assets.policy.documents import InvalidPolicyError, Policies, digest_of
+from fleet_assets.policy.lidar_calibration import CALIBRATIONS
 from fleet_assets.provenance.fingerprints import Operator, fingerprint
 from fleet_assets.provenance.ledger import Entry, LakeTables, Partition
 from fleet_assets.provenance.manifest import Upload
@@ -25,6 +26,8 @@ from fleet_assets.provenance.restate import UnitInput, Wanted
 from fleet_assets.tables import Table
 
 DRIVES: Final = "bronze.drives"
+CALIBRATIONS_READ: Final = f"{CALIBRATIONS}*"
+"""What an operator names in its policy when it reads the lidar calibrations that the drive's vehicle names."""
 UnusableVehicle = DbcNotFoundError | InvalidPolicyError
 """Why a vehicle cannot be used: a CAN database that is not there, or a spec that is gone or contradicts itself."""
 _drive_rows: dict[str, dict[str, Any]] = {}
@@ -104,9 +107,15 @@ class IngestionState:
         if "vehicles/*" in operator.policy:
             vehicle = self.vehicle(spec)
             extras["vehicle_inputs"] = vehicle.input_digest if isinstance(vehicle, Vehicle) else "missing"
+            if CALIBRATIONS_READ in operator.policy and isinstance(vehicle, Vehicle):
+                extras["calibrations"] = self._calibrations_digest(vehicle)
         if asked := self.about(drive_id, operator.reads_requests):
             extras["requests"] = digest_of(sorted(request.request_id for request in asked))
         return fingerprint(operator, self.policies, sorted(inputs.items()), vehicle_spec=spec, extras=extras)
+
+    def _calibrations_digest(self, vehicle: Vehicle) -> str:
+        named = {sensor.calibration for sensor in vehicle.spec.sensors.values() if sensor.calibration is not None}
+        return digest_of({name: self.policies.digest(f"{CALIBRATIONS}{name}") for name in sorted(named)})
 
 
 def registration_units(state: IngestionState, partition: Partition | None = None) -> dict[Partition, Wanted]:

@@ -9,6 +9,7 @@ from fleet_assets.ingestion.recordings.dbc import DbcText, find_dbcs, read_besid
 from fleet_assets.policy.calibration import calibrated
 from fleet_assets.policy.canonical import CanonicalSignals, parse_canonical_signals
 from fleet_assets.policy.documents import Policies, digest_of, load_document
+from fleet_assets.policy.lidar_calibration import CALIBRATIONS, parse_lidar_calibration
 from fleet_assets.policy.vehicle_parsing import parse_vehicle_spec
 from fleet_assets.policy.vehicles import VehicleSpec
 
@@ -44,13 +45,15 @@ def vehicle_of(policies: Policies, name: str, dbc_folders: Sequence[Path]) -> Ve
         dbc_folders: Where DBC files named by path are looked up, in order.
 
     Raises:
-        InvalidPolicyError: When there is no such spec.
+        InvalidPolicyError: When there is no such spec, or no such lidar calibration as it names.
         InvalidSpecError: When the spec contradicts itself, the canonical signals or a calibration.
         DbcNotFoundError: When a DBC or calibration file that it needs is nowhere to be found.
     """
     canonical = parse_canonical_signals(policies["canonical_signals"], policies.digest("canonical_signals"))
     document = f"vehicles/{name}"
     spec = parse_vehicle_spec(policies[document], policies.digest(document), canonical)
+    for named in {one.calibration for one in spec.sensors.values() if one.calibration is not None}:
+        parse_lidar_calibration(policies[f"{CALIBRATIONS}{named}"])
     dbcs = find_dbcs(spec, dbc_folders)
     calibrations = {}
     for sensor, path in spec.calibration.items():

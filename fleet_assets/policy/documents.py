@@ -21,7 +21,11 @@ from fleet_assets.provenance.canonical import NotCanonicalError, canonical_json
 
 MAX_DOCUMENT_BYTES: Final = 1_000_000
 _SCHEMA_NAME: Final = re.compile(r"^fleet\.([a-z_]+)/v(\d+)$")
-_NAMED_BY_FILE: Final = {"vehicles/": "vehicle", "telemetry_schemas/": "telemetry_schema"}
+_NAMED_BY_FILE: Final = {
+    "vehicles/": "vehicle",
+    "telemetry_schemas/": "telemetry_schema",
+    "calibrations/": "lidar_calibration",
+}
 """Folder → schema of the documents in it, each of which states the name of its file."""
 
 

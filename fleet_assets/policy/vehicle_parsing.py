@@ -171,6 +171,7 @@ class _Parser:
             transport=Transport(**body["transport"]) if "transport" in body else None,
             items=_source(body["items"]) if "items" in body else None,
             dropouts=Dropouts(**body["dropouts"]) if "dropouts" in body else None,
+            calibration=body.get("calibration"),
         )
         self.problems += _sensor_problems(sensor, body, self.document.get("dbc", {}))
         return sensor

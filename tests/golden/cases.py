@@ -18,6 +18,7 @@ from fleet_assets.ingestion.steps import (
     HOLD_BACK_STEP,
     REFUSE_STEP,
     REGISTER_STEP,
+    SWEEPS_STEP,
 )
 from fleet_assets.ingestion.telemetry_and_bulk_ingestion.admission import Refusal
 from fleet_assets.ingestion.telemetry_and_bulk_ingestion.telemetry.judgement import Breach
@@ -41,6 +42,8 @@ from resources.data_files import DataFiles, parquet_bytes
 from resources.landing import LocalLanding
 from resources.objects import LocalObjects
 from tests.harness import COMMA_SPEC, utc_ns
+from tests.lidar_factory import SPEC as LIDAR_SPEC
+from tests.lidar_factory import write_lidar_drive
 from tests.mdf4_factory import MDF4_VEHICLE, write_mdf4_drive, write_mdf4_vehicle
 from tests.recordings_factory import write_comma2k19_drive
 from tests.telemetry import HOUR, HOUR_NS, jsonl, message, write_probe
@@ -48,7 +51,7 @@ from tests.telemetry import HOUR, HOUR_NS, jsonl, message, write_probe
 START_NS = utc_ns("2024-05-01T08:00:00")
 PARTITION = ("2024-05-01", "north")
 WRITER = "pyarrow"
-DERIVED = (DECODE_STEP, FIND_STEP, HOLD_BACK_STEP, ALIGN_STEP)
+DERIVED = (DECODE_STEP, FIND_STEP, HOLD_BACK_STEP, ALIGN_STEP, SWEEPS_STEP)
 
 
 @dataclass(frozen=True)
@@ -110,12 +113,18 @@ def _logged(folder: Path) -> Mapping[str, Path]:
     return write_mdf4_drive(folder, start_utc_ns=START_NS, seconds=15, seed=10, files=2, compression=2)
 
 
+def _scanned(folder: Path) -> Mapping[str, Path]:
+    """Packets of a lidar, some of them broken."""
+    return write_lidar_drive(folder, start_utc_ns=START_NS, seconds=3, broken=True)
+
+
 CASES = (
     Case("clean", COMMA_SPEC, _clean),
     Case("faulty", COMMA_SPEC, _faulty),
     Case("held", COMMA_SPEC, _held),
     Case("frozen", COMMA_SPEC, _frozen),
     Case("logged", MDF4_VEHICLE, _logged, fixed_bytes=False),  # asammdf writes the time of writing
+    Case("scanned", LIDAR_SPEC, _scanned, fixed_bytes=False),  # rosbags states its own version
 )
 TELEMETRY = (
     *[message(f"m{i}", START_NS + i, payload={"level": i, "note": "ok"}) for i in range(5)],
@@ -141,7 +150,7 @@ class GoldenRun:
         self.policies = load_policies(folder / "policies")
         self.tables = all_tables(self.policies["canonical_signals"])
         self.files = DataFiles({})
-        self.objects = LocalObjects(str(folder / "objects"), ("raw",))
+        self.objects = LocalObjects(str(folder / "objects"), ("raw", "open"))
         self.outputs: dict[str, dict[str, str]] = {}
 
     def run(self, cases: Sequence[Case] = CASES) -> dict[str, dict[str, Any]]:

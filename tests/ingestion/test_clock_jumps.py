@@ -290,3 +290,14 @@ def test_stamps_after_a_jump_of_the_recorder_come_back_to_true_time(by_s):
             kept &= (stamps < first) | (stamps > last)
         assert np.abs(clock.correct(stamps)[kept] - truth[kept]).max() < 1000
         assert kept.mean() > 0.75
+
+
+def test_a_short_way_back_in_a_long_drive_of_a_jittering_clock_is_one_jump():
+    """The jitter of thousands of pairs outweighed the few that a set-back interleaves: it became up to five jumps."""
+    rng = np.random.default_rng(8)
+    true_s = np.arange(0, 600, 0.1)
+    late_s = 0.06 + rng.gamma(4, 0.001, len(true_s))
+    stamps_s = true_s + late_s - 0.54 * (true_s + late_s >= 300)
+    stretches, jumps = split_at_jumps(pairs_of(stamps_s, true_s - stamps_s), BOUNDS)
+    assert [len(stretch) for stretch in stretches] == [3000, 3000]
+    assert [jump.step_ns / 1e9 for jump in jumps] == [pytest.approx(0.54, abs=0.005)]

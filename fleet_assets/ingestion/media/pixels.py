@@ -134,12 +134,19 @@ def _kept(marker: int, segment: bytes) -> bytes:
     return b""
 
 
-def jpeg_of(pixels: Pixels, quality: int) -> bytes:
-    """Encode pixels as JPEG without metadata; the same pixels give the same bytes."""
+def jpeg_of(pixels: Pixels, quality: int, *, is_rgb: bool = False) -> bytes:
+    """Encode pixels as JPEG without metadata; the same pixels give the same bytes.
+
+    Args:
+        pixels: uint8[height, width, 3], blue, green, red.
+        quality: As libjpeg counts it.
+        is_rgb: Whether they are red, green, blue instead.
+    """
     from PIL import Image
 
     sink = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels[:, :, ::-1])).save(sink, "JPEG", quality=quality)
+    rgb = pixels if is_rgb else pixels[:, :, ::-1]
+    Image.fromarray(np.ascontiguousarray(rgb)).save(sink, "JPEG", quality=quality)
     return sink.getvalue()
 
 

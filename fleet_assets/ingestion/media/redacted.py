@@ -24,11 +24,13 @@ from fleet_assets.ingestion.media.pixels import Pixels, decoded, jpeg_of
 from fleet_assets.ingestion.recordings.messages.media_messages import Picture
 from fleet_assets.ingestion.recordings.video.frames import TrackFrames
 from fleet_assets.ingestion.recordings.video.video import VideoRecording
+from fleet_assets.perception.runtime import single_threaded_opencv
 
 _JPEG: Final = "jpeg"
 _H264: Final = "h264"
 _SEI_UNITS: Final = 6
 """Units in which x264 states its version."""
+_HALVED, _WHOLE = "yuv420p", "yuv444p"
 _CHANNEL: Final = "video/0"
 _MB: Final = 1 << 20
 SCHEMA: Final = pa.schema(
@@ -175,7 +177,7 @@ class VideoWriter:
         stream: Any = self._container.add_stream("libx264", rate=None)
         stream.width, stream.height = width, height
         # Frames of odd size have no halved colours.
-        stream.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
+        stream.pix_fmt = _HALVED if width % 2 == height % 2 == 0 else _WHOLE
         stream.time_base = stream.codec_context.time_base = Fraction(1, timescale)
         stream.codec_context.thread_type, stream.codec_context.thread_count = "NONE", 1
         stream.codec_context.flags |= av.codec.context.Flags.bitexact
@@ -192,8 +194,6 @@ class VideoWriter:
 
     def add(self, frame: Frame, pixels: Pixels | None = None) -> None:
         """Append a frame."""
-        import av
-
         shown = frame.bgr if pixels is None else pixels
         if self._container is None:
             self._open(shown.shape[1], shown.shape[0])
@@ -201,7 +201,7 @@ class VideoWriter:
         if self._shift is None:
             self._shift = max(0, -ticks)
         self._last = max(ticks + self._shift, self._last + 1)
-        picture = av.VideoFrame.from_ndarray(shown, format="bgr24").reformat(format=self._stream.pix_fmt)
+        picture = _encodable(shown, self._stream.pix_fmt)
         picture.pts, picture.time_base = self._last, self._stream.codec_context.time_base
         self._write(self._stream.encode(picture))
         self._tally.add(frame)
@@ -218,6 +218,17 @@ class VideoWriter:
             self._write([*self._stream.encode(None), None])
             self._container.close()
         return self._tally.written(MP4, _H264)
+
+
+def _encodable(shown: Pixels, pix_fmt: str) -> Any:
+    """A frame in the encoder's colours."""
+    import av
+
+    if pix_fmt != _HALVED:
+        return av.VideoFrame.from_ndarray(shown, format="bgr24").reformat(format=pix_fmt)
+    # OpenCV rounds; the scaler of PyAV cuts off, which darkens every picture by two levels.
+    cv2 = single_threaded_opencv()
+    return av.VideoFrame.from_ndarray(cv2.cvtColor(shown, cv2.COLOR_BGR2YUV_I420), format=pix_fmt)
 
 
 def redacted_writer(source: TopicPictures | VideoPictures, path: Path, policy: Mapping[str, Any]) -> RedactedWriter:

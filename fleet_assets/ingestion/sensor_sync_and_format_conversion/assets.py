@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.previews import birds_eye
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.previews import signal_plot, skew_histogram, track_plot
-from fleet_assets.ingestion.steps import ALIGN_STEP, DECODE_STEP
+from fleet_assets.ingestion.steps import ALIGN_STEP, DECODE_STEP, SWEEPS_STEP
 from fleet_assets.tables import Table
 from fleet_assets.tables.bronze import (
     DRIVE_FILES,
@@ -16,7 +18,7 @@ from fleet_assets.tables.bronze import (
     SENSOR_SAMPLES,
     SENSOR_STREAMS,
 )
-from fleet_assets.tables.silver import CLIPS, CLOCK_MODELS, RADAR_TRACKS
+from fleet_assets.tables.silver import CLIPS, CLOCK_MODELS, LIDAR_SHARDS, LIDAR_SWEEPS, RADAR_TRACKS
 from partitions.keys import from_dagster
 from resources.platform import Fleet
 from resources.reporting import results, table_spec
@@ -27,7 +29,7 @@ OWNERS = ("team:data-engineering",)
 def sync_assets(
     day_depot: dg.PartitionsDefinition[Any], signals: Table, condition: dg.AutomationCondition[Any]
 ) -> Sequence[dg.AssetsDefinition]:
-    """`bronze/sensor_samples`, `bronze/sensor_streams` and the four silver tables."""
+    """`bronze/sensor_samples`, `bronze/sensor_streams` and the silver tables."""
 
     def specs(tables: Sequence[Table], inputs: Sequence[Table], step: Any) -> list[dg.AssetSpec]:
         deps = [dg.AssetKey(list(table.key)) for table in inputs]
@@ -65,4 +67,29 @@ def sync_assets(
         }
         yield from results(report, ingestion.tables, previews)
 
-    return [decode_recordings, align_signals]
+    @dg.multi_asset(
+        name="make_lidar_sweeps",
+        specs=specs(
+            (LIDAR_SHARDS, LIDAR_SWEEPS),
+            (DRIVES, DRIVE_FILES, INTEGRITY_FINDINGS, QUARANTINE, CLIPS, CLOCK_MODELS),
+            SWEEPS_STEP,
+        ),
+        partitions_def=day_depot,
+    )
+    def make_lidar_sweeps(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
+        partition = from_dagster(context.partition_key)
+        report = ingestion.restate(SWEEPS_STEP, partition, lambda done, of: context.log.info(f"{done}/{of} drives"))
+        sweeps = ingestion.lake.read(LIDAR_SWEEPS, report.entries[LIDAR_SWEEPS.name])
+        yield from results(report, ingestion.tables, {LIDAR_SWEEPS.name: lambda: _sweep_picture(ingestion, sweeps)})
+
+    return [decode_recordings, align_signals, make_lidar_sweeps]
+
+
+def _sweep_picture(ingestion: Fleet, sweeps: pa.Table) -> bytes | None:
+    """The sweep in the middle of the partition's rows, from above."""
+    if not sweeps.num_rows:
+        return None
+    (row,) = sweeps.slice(sweeps.num_rows // 2, 1).to_pylist()
+    label = f"drive {row['drive_id']}, {row['sensor']}, sweep {row['sweep']}"
+    half_width_m = float(ingestion.policies["lidar"]["preview_range_m"])
+    return birds_eye(ingestion.objects.local(row["sha256"], "open"), row["sweep"], label, half_width_m)

@@ -30,6 +30,8 @@ MIN_PAIRS_FOR_DRIFT: Final = 3
 _PPM: Final = 1e6
 _NORMAL_97_5: Final = 1.959963984540054
 _SCALED_MAD: Final = 1.4826
+_JITTER_MEDIANS: Final = 10.0
+"""Steps of the offset up to this many median steps are jitter."""
 _RESOLUTION_NS: Final = 1000.0
 """Pairs are stated to some decimal place; differences below this say nothing."""
 _MIN_PAIRS_WITH_OUTLIERS: Final = 5
@@ -111,7 +113,10 @@ class TimePairs:
         After a clock was set back, its stamps occur twice and only UTC tells which came first.
         """
         by_stamp, by_utc = (self[np.lexsort((self.offset_ns, key))] for key in (self.t_ns, self.utc_ns))
-        travel_by_stamp, travel_by_utc = (int(np.abs(np.diff(p.offset_ns)).sum()) for p in (by_stamp, by_utc))
+        steps = np.abs(np.diff(by_stamp.offset_ns)), np.abs(np.diff(by_utc.offset_ns))
+        # In a long drive the jitter of all steps together outweighs the few that a clock which was set back leaves.
+        jitter_ns = _JITTER_MEDIANS * min((float(np.median(part)) for part in steps if len(part)), default=0.0)
+        travel_by_stamp, travel_by_utc = (int(part[part > jitter_ns].sum()) for part in steps)
         return by_utc if 2 * travel_by_utc < travel_by_stamp else by_stamp
 
 

@@ -138,7 +138,7 @@ def test_pictures_only_that_are_all_damaged_are_refused(tmp_path: Path) -> None:
 
 def test_a_folder_of_pictures_is_one_recording_for_a_spec_that_reads_them_and_none_otherwise(tmp_path: Path) -> None:
     for number in range(3):
-        still(tmp_path / "trip" / f"{number}.jpg", grey=number)
+        still(tmp_path / "trip" / f"{number}.jpg", grey=number * 60)
     still(tmp_path / "other" / "a.png", grey=77)
     founds, ignored = discover(tmp_path, PHOTOS)
     assert [(found.format, sorted(found.files)) for found in founds] == [

@@ -6,7 +6,7 @@ file gives the same pictures.
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,34 @@ if TYPE_CHECKING:
 MOST_PIXELS: Final = 1 << 26
 """Pictures larger than this (8192 x 8192) are not decoded: four bytes of a header can claim them."""
 _QUARTER_TURN: Final = 90
+_PLANAR: Final = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "gray")
+"""Formats whose first plane is brightness, a byte per pixel."""
 Picture = NDArray[np.uint8]
 """uint8[height, width, 3], blue, green, red, upright."""
+
+
+class ShownFrame:
+    """One decoded frame whose pixels are turned into a picture only when asked for.
+
+    Attributes:
+        number: Number among the frames that can be shown.
+        t_ns: Time on the recording's clock.
+    """
+
+    def __init__(self, number: int, t_ns: int, frame: "VideoFrame") -> None:
+        self.number, self.t_ns, self._frame = number, t_ns, frame
+
+    def picture(self, order: Literal["bgr24", "rgb24"] = "bgr24") -> Picture:
+        """The frame, upright, its colours in this order."""
+        return _upright(self._frame, order)
+
+    def brightness(self) -> NDArray[np.uint8]:
+        """uint8[height, width], brightness as it lies in the file, which may be turned; a view where there is one."""
+        if self._frame.format.name not in _PLANAR:
+            return cast("NDArray[np.uint8]", self._frame.to_ndarray(format="gray"))
+        plane = self._frame.planes[0]
+        rows: NDArray[np.uint8] = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        return rows[: self._frame.height, : self._frame.width]
 
 
 class TrackFrames:
@@ -61,15 +87,12 @@ class TrackFrames:
         """Tick of a time on the recording's clock, counted from where the file's presentation begins."""
         return ((t_ns - self._at.begin_ns) * self.timescale + NS_PER_S // 2) // NS_PER_S
 
-    def read(self, wanted: Callable[[int], bool] = lambda _: True) -> Iterator[tuple[int, int, Picture]]:
-        """Decode the frames; may be called again.
-
-        Args:
-            wanted: Says by number which frames are given out; all are decoded, since each builds on others.
+    def shown(self) -> "Iterator[ShownFrame]":
+        """Decode the frames without making pictures of them; may be called again.
 
         Yields:
-            Number of the frame among those that can be decoded, its time on the recording's clock (strictly
-            increasing), and the picture. All pictures are of one size: a frame of another one counts as undecodable.
+            The frames that can be shown, by strictly increasing time. All are of one size: a frame of another one, as
+            one without a time of its own, counts as undecodable.
         """
         self.problem = ""
         number, last_ns = 0, None
@@ -79,10 +102,22 @@ class TrackFrames:
             size = size or (frame.width, frame.height)
             if t_ns is None or (last_ns is not None and t_ns <= last_ns) or size != (frame.width, frame.height):
                 continue
-            if wanted(number):
-                yield number, t_ns, _upright(frame)
+            yield ShownFrame(number, t_ns, frame)
             number, last_ns = number + 1, t_ns
         self.undecodable = self.frames - number
+
+    def read(self, wanted: Callable[[int], bool] = lambda _: True) -> Iterator[tuple[int, int, Picture]]:
+        """Decode the frames and make pictures of those that are wanted.
+
+        Args:
+            wanted: Says by number which frames are given out; all are decoded, since each builds on others.
+
+        Yields:
+            Number of the frame among those that can be shown, its time on the recording's clock, and the picture.
+        """
+        for frame in self.shown():
+            if wanted(frame.number):
+                yield frame.number, frame.t_ns, frame.picture()
 
     def _decoded(self) -> "Iterator[VideoFrame]":
         import av
@@ -117,7 +152,7 @@ class TrackFrames:
         return same[0] if len(same) == 1 else next(iter(videos[place : place + 1]), None)
 
 
-def _upright(frame: "VideoFrame") -> Picture:
-    picture = cast("Picture", frame.to_ndarray(format="bgr24"))
+def _upright(frame: "VideoFrame", order: str) -> Picture:
+    picture = cast("Picture", frame.to_ndarray(format=order))
     turns = int(frame.rotation) // _QUARTER_TURN % 4
     return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture

@@ -34,7 +34,7 @@ def points_of(cloud: Cloud, t_ns: int, fields: Mapping[str, Any]) -> Points:
     if missing := [axis for axis in AXES if axis not in cloud.fields]:
         raise UnusableCloudError(f"cloud without {', '.join(missing)}")
     xyz = np.stack([cloud.fields[axis].astype(np.float32, copy=False) for axis in AXES])
-    there = np.isfinite(xyz).all(axis=0)
+    there: NDArray[np.bool_] = np.asarray(np.isfinite(xyz).all(axis=0))
     count = int(there.sum())
     intensity = _first(cloud, fields["intensity"])
     ring = _first(cloud, fields["ring"])

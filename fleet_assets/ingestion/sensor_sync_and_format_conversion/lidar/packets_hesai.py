@@ -55,13 +55,13 @@ PANDARXT32: Final = Layout(1076, 12, 8, 32, 4, marked=False, mode=1062, time=107
 
 
 def hesai_fields(
-    packets: Sequence[bytes | memoryview], layout: Layout, broken: dict[str, int]
+    layout: Layout, packets: Sequence[bytes | memoryview], broken: dict[str, int]
 ) -> Iterator[tuple[NDArray[np.intp], PacketFields]]:
     """Yield the fields of packets, one run of packets of one return mode after the other.
 
     Args:
-        packets: Packets of one message.
         layout: Model.
+        packets: Packets of one message.
         broken: Packets left out, by reason; counted up.
 
     Yields:

@@ -122,7 +122,8 @@ def steered(firing: Firing, calibration: LidarCalibration) -> NDArray[np.float64
     azimuth = firing.azimuth.ravel()[place].astype(np.float64)
     if calibration.steers:
         azimuth += firing.step.ravel()[place] * (calibration.unit_ns / calibration.group_ns)[firing.unit]
-    return azimuth
+    result: NDArray[np.float64] = azimuth
+    return result
 
 
 def _steps(azimuth: NDArray[np.int64], sound: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
@@ -138,7 +139,8 @@ def _steps(azimuth: NDArray[np.int64], sound: NDArray[np.bool_]) -> tuple[NDArra
     usual = float(np.median(known)) if len(known) else 0.0
     step[-1:] = usual
     step[step > _WIDEST_STEP * max(usual, 1.0)] = usual
-    return step.reshape(azimuth.shape), usual
+    steps: NDArray[np.float64] = step.reshape(azimuth.shape)
+    return steps, usual
 
 
 def _without_jumps(azimuth: NDArray[np.int64], sound: NDArray[np.bool_], usual: float) -> NDArray[np.bool_]:
@@ -257,39 +259,40 @@ def returns_of(
     firing = Firing(azimuth, step, packet, group, second, unit)
     turns = _turns(azimuth, sound, azimuth_before)
     raw = distance.ravel()[place]
-    points = _points(firing, raw, intensity.ravel()[place], steering(firing, calibration), packet_ns, calibration)
-    points.turn[:] += turns.ravel()[group_place]
+    head = steering(firing, calibration)
+    channel = calibration.channel_of[firing.unit]
+    points = Points(
+        xyz=_places(raw, head, channel, calibration),
+        intensity=intensity.ravel()[place].astype(np.float32),
+        ring=calibration.ring.astype(np.uint16)[channel],
+        t_ns=_times(firing, packet_ns, calibration),
+        # What the head passes the zero with inside a group belongs to the next turn.
+        turn=turns.ravel()[group_place] + (head >= TURN),
+    )
     known = azimuth[sound]
     last = int(known[-1]) if len(known) else azimuth_before
     return Returns(points, firing, raw, int((~sound).sum()) * several, last)
 
 
-def _points(
-    firing: Firing,
-    distance: NDArray[np.uint16],
-    intensity: NDArray[np.uint8],
-    head: NDArray[np.float64],
-    packet_ns: NDArray[np.int64],
-    calibration: LidarCalibration,
-) -> Points:
-    channel = calibration.channel_of[firing.unit]
+def _places(
+    distance: NDArray[np.uint16], head: NDArray[np.float64], channel: NDArray[np.int64], calibration: LidarCalibration
+) -> NDArray[np.float32]:
     # Azimuth grows clockwise, y points left: the turn from the x axis has the other sign.
-    offset = calibration.azimuth - calibration.forward
-    angle = head * (2.0 * np.pi / TURN) + offset[channel]
+    angle = head * (2.0 * np.pi / TURN) + (calibration.azimuth - calibration.forward)[channel]
     length = distance * calibration.distance_unit_m
     flat = length * np.cos(calibration.elevation)[channel]
     xyz = np.empty((3, len(length)), dtype=np.float32)
     np.multiply(flat, np.cos(angle), out=xyz[0], casting="same_kind")
     np.multiply(flat, -np.sin(angle), out=xyz[1], casting="same_kind")
     np.multiply(length, np.sin(calibration.elevation)[channel], out=xyz[2], casting="same_kind")
-    groups = firing.azimuth.shape[1]
-    first = 1 - groups if calibration.anchor_last else 0
-    t_ns = packet_ns[firing.packet] + calibration.unit_ns[firing.unit]
+    return xyz
+
+
+def _times(firing: Firing, packet_ns: NDArray[np.int64], calibration: LidarCalibration) -> NDArray[np.int64]:
+    first = 1 - firing.azimuth.shape[1] if calibration.anchor_last else 0
+    t_ns: NDArray[np.int64] = packet_ns[firing.packet] + calibration.unit_ns[firing.unit]
     t_ns += (firing.group + first) * calibration.group_ns + calibration.anchor_ns
-    # What the head passes the zero with inside a group belongs to the next turn.
-    turn = (head >= TURN).astype(np.int64)
-    ring = calibration.ring.astype(np.uint16)[channel]
-    return Points(xyz, intensity.astype(np.float32), ring, t_ns, turn)
+    return t_ns
 
 
 def joined(parts: Sequence[Points]) -> Points:

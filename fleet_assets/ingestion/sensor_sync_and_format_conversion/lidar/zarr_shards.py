@@ -1,7 +1,7 @@
 """Sweeps in one file: a Zarr v3 group inside a stored zip, one array per property over the points of all sweeps.
 
-Arrays `x`, `y`, `z` (m, sensor frame), `intensity`, `ring`, `time_offset_ns` (since the sweep's earliest point) have one
-value per point; `sweep_start` has one more value than there are sweeps: points of sweep i are `[start[i]:start[i+1]]`.
+Arrays `x`, `y`, `z` (m, sensor frame), `intensity`, `ring`, `time_offset_ns` (since the sweep's earliest point) have
+one value per point; `sweep_start` has one more value than sweeps: points of sweep i are `[start[i]:start[i+1]]`.
 The same sweeps give the same bytes. Any Zarr reader opens the file; the arrays are sharded, so that a reader of one
 sweep fetches little.
 
@@ -42,7 +42,7 @@ class ShardPolicy:
 
     points: int
     chunk_points: int
-    zstd_level: int
+    lz4_level: int
 
 
 def _entry(file: zipfile.ZipFile, name: str, content: bytes) -> None:
@@ -53,12 +53,11 @@ def _entry(file: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 def _zip_store(file: zipfile.ZipFile) -> Any:
     """A Zarr store that puts chunks into the zip at once, and keeps metadata until they are final."""
-    from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer
     from zarr.storage import MemoryStore
 
     class ZipSink(MemoryStore):
-        async def set(self, key: str, value: Buffer, byte_range: ByteRequest | None = None) -> None:
+        async def set(self, key: str, value: Buffer, byte_range: tuple[int, int] | None = None) -> None:
             if key.endswith(_METADATA):
                 await super().set(key, value, byte_range)
             else:
@@ -94,15 +93,17 @@ class SweepWriter:
         self.starts = [0]
 
     def _array(self, name: str, dtype: str) -> Any:
-        from zarr.codecs import ZstdCodec
+        from zarr.codecs import BloscCodec
 
+        level = self._policy.lz4_level
+        compressor = BloscCodec(cname="lz4", clevel=level, shuffle="shuffle")
         return self._group.create_array(
             name,
             shape=(0,),
             dtype=dtype,
             chunks=(self._policy.chunk_points,),
             shards=(self._policy.points,),
-            compressors=None if name in PLAIN else ZstdCodec(level=self._policy.zstd_level),
+            compressors=None if name in PLAIN else compressor,
             fill_value=0,
         )
 

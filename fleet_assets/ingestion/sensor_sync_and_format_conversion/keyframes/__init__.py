@@ -1,0 +1,1 @@
+"""Keyframes: which pictures of a drive's cameras are kept for the areas that follow, and where."""
