@@ -48,11 +48,11 @@ def scans(start_ns: int, seconds: float) -> Iterator[tuple[int, list[tuple[int, 
             packets = []
 
 
-def write_lidar_drive(folder: Path, *, start_utc_ns: int, seconds: float, broken: bool = False) -> Mapping[str, Path]:
+def write_lidar_drive(bag: Path, *, start_utc_ns: int, seconds: float, broken: bool = False) -> Mapping[str, Path]:
     """Write a drive as a ROS 2 bag.
 
     Args:
-        folder: Where the bag's folder is made.
+        bag: Folder of the bag, which is made.
         start_utc_ns: Begin.
         seconds: Length.
         broken: Whether some packets have the wrong mode, some blocks no mark, and one message is cut off.
@@ -66,7 +66,6 @@ def write_lidar_drive(folder: Path, *, start_utc_ns: int, seconds: float, broken
     def stamp(t_ns: int) -> Any:
         return time(sec=t_ns // 10**9, nanosec=t_ns % 10**9)
 
-    bag = folder / "bag"
     bag.parent.mkdir(parents=True, exist_ok=True)
     with Writer(bag, version=8, storage_plugin=StoragePlugin.MCAP) as writer:
         connection = writer.add_connection(TOPIC, _TYPE, typestore=store)

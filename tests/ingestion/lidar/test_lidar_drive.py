@@ -134,7 +134,7 @@ def converted(
 
 
 def test_a_room_has_its_walls_where_they_are(tmp_path: Path) -> None:
-    found = converted(write_lidar_drive(tmp_path, start_utc_ns=START_NS, seconds=1.0), tmp_path / "a.zip")
+    found = converted(write_lidar_drive(tmp_path / "bag", start_utc_ns=START_NS, seconds=1.0), tmp_path / "a.zip")
     assert (found.account.messages, found.account.broken_messages, found.account.packets) == (9, 0, 679)
     assert found.account.words() is None
     sweeps = list(read_sweeps(tmp_path / "a.zip"))
@@ -155,7 +155,7 @@ def test_a_room_has_its_walls_where_they_are(tmp_path: Path) -> None:
 
 
 def test_what_is_broken_is_counted_and_named_and_the_rest_is_there(tmp_path: Path) -> None:
-    files = write_lidar_drive(tmp_path, start_utc_ns=START_NS, seconds=1.0, broken=True)
+    files = write_lidar_drive(tmp_path / "bag", start_utc_ns=START_NS, seconds=1.0, broken=True)
     account = converted(files, tmp_path / "a.zip").account
     assert (account.messages, account.broken_messages) == (9, 1)
     assert (account.broken_packets, account.broken_blocks) == (1, 1)
@@ -167,7 +167,7 @@ def test_what_is_broken_is_counted_and_named_and_the_rest_is_there(tmp_path: Pat
 
 
 def test_packets_without_a_calibration_give_nothing_and_say_what_to_do(tmp_path: Path) -> None:
-    files = write_lidar_drive(tmp_path, start_utc_ns=START_NS, seconds=0.5)
+    files = write_lidar_drive(tmp_path / "bag", start_utc_ns=START_NS, seconds=0.5)
     found = converted(files, tmp_path / "a.zip", calibrated=False)
     assert (found.sweeps, found.account.broken_messages) == ([], found.account.messages)
     assert "names no calibration" in str(found.account.words())
@@ -175,7 +175,7 @@ def test_packets_without_a_calibration_give_nothing_and_say_what_to_do(tmp_path:
 
 
 def test_sweeps_under_a_finding_or_outside_all_clips_are_in_no_file(tmp_path: Path) -> None:
-    files = write_lidar_drive(tmp_path, start_utc_ns=START_NS, seconds=1.0)
+    files = write_lidar_drive(tmp_path / "bag", start_utc_ns=START_NS, seconds=1.0)
     every = converted(files, tmp_path / "a.zip").sweeps
     inside = every[3].t_ns + 1000
     cut_out = converted(files, tmp_path / "b.zip", cuts=[(inside, inside)])

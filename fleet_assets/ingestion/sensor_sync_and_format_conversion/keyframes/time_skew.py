@@ -19,18 +19,31 @@ Instants = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Others:
+    """Instants that keyframes are compared with.
+
+    Attributes:
+        t_ns: The instants.
+        uncertainty_ns: What is not known of the latencies of camera and sensor together.
+    """
+
+    t_ns: Instants
+    uncertainty_ns: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class DriveInstants:
     """What one drive has in time.
 
     Attributes:
         keyframes: Capture times of its keyframes.
-        sweeps: Middles of its lidar sweeps; None where its vehicle has no lidar, so that none is asked for.
+        sweeps: Middles of its lidar sweeps; None where no lidar sent anything, so that none is asked for.
         poses: Instants with a position; None where its vehicle gives none.
     """
 
     keyframes: Instants
-    sweeps: Instants | None
-    poses: Instants | None
+    sweeps: Others | None
+    poses: Others | None
 
 
 def nearest_ns(instants: Instants, others: Instants) -> Instants:
@@ -52,32 +65,45 @@ def time_skew_verdict(drives: Mapping[str, DriveInstants], policy: Mapping[str, 
 
     Returns:
         Fail when the share of a drive's keyframes that are near enough falls below the limit; inconclusive where the
-        drive's vehicle has a lidar or gives positions, and there is none to compare with; pass otherwise, also for no
-        drive at all and for drives of vehicles with neither.
+        drive has a lidar or its vehicle gives positions, and too few keyframes can be compared with them; pass
+        otherwise, also for no drive at all and for drives with neither. Gaps of a lidar or receiver are not skew: what
+        lies in one is not compared.
     """
     limits = policy["time_skew"]
     verdicts: dict[str, Verdict] = {}
     worst: tuple[float, str, str] = (2.0, "", "")
     for name, drive in drives.items():
-        asked = (
-            ("sweeps", drive.sweeps, limits["max_lidar_ms"] * NS_PER_MS),
-            ("positions", drive.poses, limits["max_pose_ms"] * NS_PER_MS),
-        )
+        asked = (("sweeps", drive.sweeps, "max_lidar_ms"), ("positions", drive.poses, "max_pose_ms"))
         shares, missing = {}, []
-        for what, others, most_ns in asked:
+        for what, others, limit in asked:
             if others is None:
                 continue
-            if not len(others):
-                missing.append(f"{what}: materialize them in silver, or quarantine the drive")
+            share = _share_within(drive.keyframes, others, limits[limit], limits)
+            if isinstance(share, str):
+                missing.append(f"{what}: {share}")
                 continue
-            shares[what] = float(np.mean(nearest_ns(drive.keyframes, others) <= most_ns))
-            worst = min(worst, (shares[what], name, what))
+            shares[what] = share
+            worst = min(worst, (share, name, what))
         verdicts[name] = _drive_verdict(shares, missing, limits["min_share"], policy_digest)
     figures: dict[str, Figure] = {"drives": len(drives), "min_share": limits["min_share"]}
     figures["keyframes"] = sum(len(drive.keyframes) for drive in drives.values())
     if worst[1]:
         figures |= {"worst_share": worst[0], "worst_drive": worst[1], "worst_against": worst[2]}
     return replace(all_of(verdicts), figures=figures, policy_digest=policy_digest)
+
+
+def _share_within(keyframes: Instants, others: Others, most_ms: float, limits: Mapping[str, Any]) -> float | str:
+    """Share of the compared keyframes that are near enough, or what is missing to say so."""
+    if not len(others.t_ns):
+        return "there are none; materialize them in silver, or quarantine the drive"
+    distance_ns = nearest_ns(keyframes, others.t_ns)
+    compared = distance_ns <= limits["max_gap_ms"] * NS_PER_MS
+    if compared.mean() < limits["min_compared"]:
+        return (
+            f"only {compared.mean():.0%} of {len(keyframes)} keyframes lie within {limits['max_gap_ms']:g} ms of one, "
+            f"{limits['min_compared']:.0%} are needed to judge; look for what silenced the sensor"
+        )
+    return float(np.mean(distance_ns[compared] + others.uncertainty_ns <= most_ms * NS_PER_MS))
 
 
 def _drive_verdict(shares: Mapping[str, float], missing: list[str], limit: float, policy_digest: str) -> Verdict:
