@@ -6,6 +6,10 @@ from functools import partial
 from typing import Any, Final
 
 from fleet_assets.ingestion.integrity_and_pii_redaction.operators import FIND_BREACHES, HOLD_BACK, find, hold_back
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.keyframes.operator import (
+    EXTRACT_KEYFRAMES,
+    extract_keyframes,
+)
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.operators import MAKE_SWEEPS, make_sweeps
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.operators import ALIGN, DECODE, align, decode
 from fleet_assets.ingestion.telemetry_and_bulk_ingestion.operators import (
@@ -86,5 +90,6 @@ FIND_STEP: Final = _step(FIND_BREACHES, find, _derived(FIND_BREACHES))
 HOLD_BACK_STEP: Final = _step(HOLD_BACK, hold_back, _derived(HOLD_BACK))
 ALIGN_STEP: Final = _step(ALIGN, align, _derived(ALIGN))
 SWEEPS_STEP: Final = _step(MAKE_SWEEPS, make_sweeps, _derived(MAKE_SWEEPS))
+KEYFRAMES_STEP: Final = _step(EXTRACT_KEYFRAMES, extract_keyframes, _derived(EXTRACT_KEYFRAMES))
 DAY_STEP: Final = _step(SUMMARISE_DAY, summarise_day, _day_units)
 STEPS: Final = (REGISTER_STEP, REFUSE_STEP, DECODE_STEP, FIND_STEP, HOLD_BACK_STEP, ALIGN_STEP, SWEEPS_STEP, DAY_STEP)

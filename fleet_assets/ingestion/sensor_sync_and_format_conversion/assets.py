@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.previews import birds_eye
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.previews import signal_plot, skew_histogram, track_plot
-from fleet_assets.ingestion.steps import ALIGN_STEP, DECODE_STEP, SWEEPS_STEP
+from fleet_assets.ingestion.steps import ALIGN_STEP, DECODE_STEP, KEYFRAMES_STEP, SWEEPS_STEP
 from fleet_assets.tables import Table
 from fleet_assets.tables.bronze import (
     DRIVE_FILES,
@@ -18,7 +18,7 @@ from fleet_assets.tables.bronze import (
     SENSOR_SAMPLES,
     SENSOR_STREAMS,
 )
-from fleet_assets.tables.silver import CLIPS, CLOCK_MODELS, LIDAR_SHARDS, LIDAR_SWEEPS, RADAR_TRACKS
+from fleet_assets.tables.silver import CLIPS, CLOCK_MODELS, KEYFRAMES, LIDAR_SHARDS, LIDAR_SWEEPS, RADAR_TRACKS
 from partitions.keys import from_dagster
 from resources.platform import Fleet
 from resources.reporting import results, table_spec
@@ -93,3 +93,26 @@ def _sweep_picture(ingestion: Fleet, sweeps: pa.Table) -> bytes | None:
     label = f"drive {row['drive_id']}, {row['sensor']}, sweep {row['sweep']}"
     half_width_m = float(ingestion.policies["lidar"]["preview_range_m"])
     return birds_eye(ingestion.objects.local(row["sha256"], "open"), row["sweep"], label, half_width_m)
+
+
+def keyframe_assets(
+    day_depot: dg.PartitionsDefinition[Any], redacted_media: Table, condition: dg.AutomationCondition[Any]
+) -> Sequence[dg.AssetsDefinition]:
+    """`silver/keyframes`, from redacted media only."""
+    inputs = (DRIVES, redacted_media, INTEGRITY_FINDINGS, CLIPS, CLOCK_MODELS)
+    spec = table_spec(
+        KEYFRAMES,
+        operator=KEYFRAMES_STEP.operator,
+        group="ingestion",
+        owners=OWNERS,
+        deps=[dg.AssetKey(list(table.key)) for table in inputs],
+        condition=condition,
+    )
+
+    @dg.multi_asset(name="extract_keyframes", specs=[spec], partitions_def=day_depot)
+    def extract_keyframes(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
+        partition = from_dagster(context.partition_key)
+        report = ingestion.restate(KEYFRAMES_STEP, partition, lambda done, of: context.log.info(f"{done}/{of} drives"))
+        yield from results(report, ingestion.tables)
+
+    return [extract_keyframes]

@@ -79,7 +79,7 @@ class Swerve:
         if not calm or not scene.straight(0.0, 3.5 * speed) or scene.gap_m < 1.0 * speed:
             return 0.0
         away = users["s_m"] - scene.s_m
-        # Whoever can be beside during the manoeuvre counts: those who catch up from behind, and those who come opposite.
+        # Whoever can come beside meanwhile counts: those who catch up from behind, and those who come opposite.
         lasts = self._length_s + 1.0
         catches_up = np.maximum(users["speed_mps"] - speed, 0.0) * lasts
         near = (away > -_BESIDE_M - catches_up) & (away < _BESIDE_M + lasts * (speed + users["speed_mps"]))

@@ -29,7 +29,7 @@ def nebula_vlp16(firing: Firing, calibration: LidarCalibration) -> NDArray[np.fl
     own = azimuth[firing.packet, firing.group]
     turned = ((after - azimuth) % TURN)[firing.packet, firing.group]
     first = own + turned * (calibration.unit_ns / calibration.group_ns)[firing.unit]
-    return np.round(np.where(firing.second == 1, own + turned, first))
+    return np.asarray(np.round(np.where(firing.second == 1, own + turned, first)))
 
 
 def nebula_vlp32(firing: Firing, calibration: LidarCalibration) -> NDArray[np.float64]:
@@ -38,7 +38,7 @@ def nebula_vlp32(firing: Firing, calibration: LidarCalibration) -> NDArray[np.fl
     azimuth = firing.azimuth.astype(float)
     turned = np.concatenate(((azimuth[:, 1:] - azimuth[:, :-1]) % TURN, np.zeros((len(azimuth), 1))), axis=1)
     place = firing.packet, firing.group
-    return np.round(azimuth[place] + turned[place] * firing.unit * SINGLE_FIRING_US / FIRING_CYCLE_US)
+    return np.asarray(np.round(azimuth[place] + turned[place] * firing.unit * SINGLE_FIRING_US / FIRING_CYCLE_US))
 
 
 def paired(ours: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.float64]:
@@ -131,7 +131,7 @@ def test_a_steady_head_agrees_with_our_azimuths_and_not_with_the_truths(
         offset = calibration.azimuth[calibration.channel_of[firing.unit]]
         turned = np.arctan2(-y, x) - offset - np.interp(at_ns, begin_ns, blocks)
         wrapped = (turned + np.pi) % (2 * np.pi) - np.pi
-        return np.degrees(np.abs(wrapped[inside & (firing.packet < 70)]))
+        return np.asarray(np.degrees(np.abs(wrapped[inside & (firing.packet < 70)])))
 
     assert off_a_steady_turn(ours).max() < 0.002
     step = float(np.median(ours.firing.step)) / 100

@@ -1,15 +1,17 @@
 """Whole messages of MCAP files, ROS 1 and ROS 2 bags, against rosbags and the mcap library as independent readers."""
 
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import CompressionMode
 
 from fleet_assets.ingestion.recordings.media import Payload, PayloadRecording
 from fleet_assets.ingestion.recordings.open import open_recording
-from fleet_assets.ingestion.recordings.protocol import Files
+from fleet_assets.ingestion.recordings.protocol import Files, UnreadableRecordingError
 from tests.ingestion.recordings.ros_bags import FIX, IMU, ROS2, START_NS, drive, write_ros1, write_ros2
 
 Raw = list[tuple[str, int, bytes]]
@@ -117,3 +119,27 @@ def test_a_message_whose_compression_is_damaged_is_left_out_and_the_batches_say_
         pass
     assert "damaged_compression" in {loss.rule for loss in recording.summary().losses}
     recording.close()
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("form", ["ros1", "ros1_lz4", "ros2", "ros2_by_message", "ros2_mcap"])
+def test_from_a_damaged_file_come_at_least_the_messages_that_the_batches_hold(
+    form: str, seed: int, tmp_path: Path
+) -> None:
+    files = files_of(form, tmp_path)
+    name = max(files, key=lambda one: files[one].stat().st_size)
+    content = bytearray(files[name].read_bytes())
+    random = np.random.default_rng(seed)
+    for place in random.integers(200, len(content), 5):
+        content[place : place + 3] = bytes(random.integers(0, 256, 3, np.uint8))
+    files[name].write_bytes(content)
+    try:
+        recording = open_recording(files)
+    except UnreadableRecordingError:
+        return
+    assert isinstance(recording, PayloadRecording)
+    streamed = Counter((batch.channel, t_ns) for batch in recording.batches() for t_ns in batch.t_ns.tolist())
+    names = {channel.name for channel in recording.channels()}
+    whole = Counter((one.channel, one.t_ns) for one in recording.payloads(names))
+    recording.close()
+    assert not streamed - whole

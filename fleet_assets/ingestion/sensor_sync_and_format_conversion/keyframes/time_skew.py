@@ -46,13 +46,25 @@ class DriveInstants:
     poses: Others | None
 
 
-def nearest_ns(instants: Instants, others: Instants) -> Instants:
-    """Distance in time from each instant to the nearest of the others, of which there is at least one."""
+def nearest_ns(instants: Instants, others: Instants, max_gap_ns: int) -> Instants:
+    """Distance in time from each instant to the nearest of the others.
+
+    Args:
+        instants: Instants.
+        others: At least one other.
+        max_gap_ns: Where the others are further apart than this, there is nothing to compare with.
+
+    Returns:
+        int64[m], distances of those instants that lie between two others which are near enough to each other.
+    """
     ordered = np.sort(others)
-    after = np.minimum(np.searchsorted(ordered, instants), len(ordered) - 1)
-    before = np.maximum(after - 1, 0)
+    after = np.searchsorted(ordered, instants)
+    inside = (after > 0) & (after < len(ordered)) | np.isin(instants, ordered)
+    after = np.minimum(after, len(ordered) - 1)
+    before = np.where(ordered[after] == instants, after, np.maximum(after - 1, 0))
+    inside &= ordered[after] - ordered[before] <= max_gap_ns
     nearest: Instants = np.minimum(np.abs(ordered[after] - instants), np.abs(ordered[before] - instants))
-    return nearest
+    return nearest[inside]
 
 
 def time_skew_verdict(drives: Mapping[str, DriveInstants], policy: Mapping[str, Any], *, policy_digest: str) -> Verdict:
@@ -96,14 +108,14 @@ def _share_within(keyframes: Instants, others: Others, most_ms: float, limits: M
     """Share of the compared keyframes that are near enough, or what is missing to say so."""
     if not len(others.t_ns):
         return "there are none; materialize them in silver, or quarantine the drive"
-    distance_ns = nearest_ns(keyframes, others.t_ns)
-    compared = distance_ns <= limits["max_gap_ms"] * NS_PER_MS
-    if compared.mean() < limits["min_compared"]:
+    distance_ns = nearest_ns(keyframes, others.t_ns, round(limits["max_gap_ms"] * NS_PER_MS))
+    compared = len(distance_ns) / len(keyframes)
+    if compared < limits["min_compared"]:
         return (
-            f"only {compared.mean():.0%} of {len(keyframes)} keyframes lie within {limits['max_gap_ms']:g} ms of one, "
-            f"{limits['min_compared']:.0%} are needed to judge; look for what silenced the sensor"
+            f"only {compared:.0%} of {len(keyframes)} keyframes lie where they are at most {limits['max_gap_ms']:g} ms "
+            f"apart, {limits['min_compared']:.0%} are needed to judge; look for what silenced the sensor"
         )
-    return float(np.mean(distance_ns[compared] + others.uncertainty_ns <= most_ms * NS_PER_MS))
+    return float(np.mean(distance_ns + others.uncertainty_ns <= most_ms * NS_PER_MS))
 
 
 def _drive_verdict(shares: Mapping[str, float], missing: list[str], limit: float, policy_digest: str) -> Verdict:

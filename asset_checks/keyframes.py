@@ -1,0 +1,46 @@
+"""Gate of the keyframes: a lidar's sweep and the vehicle's position are near every one of them in time."""
+
+from typing import Final
+
+from asset_checks.gates import Gate
+from fleet_assets.evidence.verdicts import Verdict
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.keyframes.beside import drive_instants
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.keyframes.time_skew import time_skew_verdict
+from fleet_assets.ingestion.steps import read_state
+from fleet_assets.ingestion.vehicle import Vehicle
+from fleet_assets.policy.vehicles import VehicleSpec
+from fleet_assets.provenance.fingerprints import gate_policy_digest
+from fleet_assets.provenance.ledger import Partition
+from fleet_assets.tables.bronze import DRIVES, SENSOR_STREAMS
+from fleet_assets.tables.silver import KEYFRAMES, LIDAR_SWEEPS
+from resources.platform import Fleet
+
+TIME_SKEW_POLICY: Final = {"keyframes": ("time_skew",)}
+
+
+def judge_time_skew(fleet: Fleet, partition: Partition) -> Verdict:
+    """Sweeps and positions are near enough to every drive's keyframes."""
+    policy = fleet.policies["keyframes"]
+    position = policy["time_skew"]["position"]
+    instants = drive_instants(
+        fleet.lake.rows(KEYFRAMES, partition, ["drive_id", "camera", "t_ns"]),
+        fleet.lake.rows(LIDAR_SWEEPS, partition, ["drive_id", "t_ns", "end_ns"]),
+        fleet.lake.rows(SENSOR_STREAMS, partition, ["drive_id", "sensor", "messages"]),
+        fleet.lake.rows(fleet.tables["silver.signals"], partition, ["drive_id", "t_ns", *position]),
+        _specs_by_drive(fleet, partition),
+        position,
+    )
+    return time_skew_verdict(instants, policy, policy_digest=gate_policy_digest(TIME_SKEW_POLICY, fleet.policies))
+
+
+def _specs_by_drive(fleet: Fleet, partition: Partition) -> dict[str, VehicleSpec]:
+    state = read_state(fleet)
+    rows = fleet.lake.rows(DRIVES, partition, ["drive_id", "vehicle_spec"]).to_pylist()
+    vehicles = {row["drive_id"]: state.vehicle(row["vehicle_spec"]) for row in rows}
+    return {name: vehicle.spec for name, vehicle in vehicles.items() if isinstance(vehicle, Vehicle)}
+
+
+def keyframe_gates() -> list[Gate]:
+    """The gates of the keyframes besides conservation."""
+    description = "Lidar sweeps and positions are near the keyframes in time."
+    return [Gate(KEYFRAMES, "time_skew", description, judge_time_skew, TIME_SKEW_POLICY)]
