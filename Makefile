@@ -46,6 +46,7 @@ check: setup ## Lint, types, import rules
 	$(BIN)/lint-imports
 
 bench: setup ## Run the benchmarks (ratios in one run)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks.run
 
 golden: setup ## Renew the golden digests after a deliberate change of an operator

@@ -25,6 +25,10 @@ MOST_PIXELS: Final = 1 << 26
 """Pictures larger than this (8192 x 8192) are not decoded: a few bytes can claim them."""
 _ORIENTATION: Final = 0x0112
 _UPRIGHT: Final = 1
+_MIRRORED: Final = (2, 4, 5, 7)
+_QUARTER_TURNS: Final[Mapping[Any, int]] = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}
+"""Turns to the left that make a picture upright, after mirroring where it is mirrored."""
+_FORMATS: Final = ("JPEG", "PNG")
 _KEPT_MODES: Final = ("L", "RGB")
 _SOI, _EOI, _SOS, _APP0, _ADOBE = 0xD8, 0xD9, 0xDA, 0xE0, 0xEE
 _PICTURE_SEGMENTS: Final = frozenset({*range(0xC0, 0xC8), *range(0xC9, 0xD0), 0xDB, 0xDC, 0xDD, _SOS})
@@ -54,23 +58,32 @@ def decoded(picture: StoredPicture) -> tuple[Pixels, bytes | None]:
 
 
 def _file(picture: StoredPicture) -> tuple[Pixels, bytes | None]:
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     data = bytes(picture.data)
+    # What is shown is decoded from what is kept, so that nobody can see in it what was not looked at.
+    kept = without_metadata(data) if picture.format == "jpeg" else None
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as opened:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as stated:
+            orientation = _orientation(stated)
+        with Image.open(io.BytesIO(kept or data), formats=_FORMATS) as opened:
             if opened.width * opened.height > MOST_PIXELS:
                 raise UndecodablePictureError("larger than allowed")
             opened.load()
-            turned = _orientation(opened) != _UPRIGHT
-            plain = picture.format == "jpeg" and opened.mode in _KEPT_MODES and not turned
-            image = ImageOps.exif_transpose(opened) if turned else opened
-            pixels = _pixels(image)
+            plain = opened.mode in _KEPT_MODES and orientation == _UPRIGHT
+            pixels = _turned(_pixels(opened), orientation)
     except Image.DecompressionBombError as error:
         raise UndecodablePictureError("larger than allowed") from error
     except _BROKEN as error:
         raise UndecodablePictureError("a damaged file") from error
-    return pixels, without_metadata(data) if plain else None
+    return pixels, kept if plain else None
+
+
+def _turned(pixels: Pixels, orientation: Any) -> Pixels:
+    """Turn a picture upright; EXIF orientations 2, 4, 5 and 7 are mirrored ones."""
+    if orientation in _MIRRORED:
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(np.rot90(pixels, _QUARTER_TURNS.get(orientation, 0)))
 
 
 def _orientation(image: Any) -> Any:
