@@ -1,12 +1,11 @@
 """What it costs to store sweeps: lidar packets to Zarr against decoding the same packets alone.
 
-`python -m benchmarks.lidar [FOLDER]`, FOLDER being the real recordings. Both sides read the same recording, parse its
+`python -m benchmarks.run lidar`, on the real recordings. Both sides read the same recording, parse its
 messages, decode packets and cut sweeps; one of them also writes the file. CPU seconds of one process, in turns, so that
 other work on the machine meets both; the ratio is that of the medians, with the spread of the single rounds.
 """
 
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -16,9 +15,9 @@ from typing import Any, Final
 from benchmarks.measure import ROOT, report
 from fleet_assets.ingestion.recordings.media import PayloadRecording
 from fleet_assets.ingestion.recordings.open import open_recording
-from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar import lidar_drive
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.lidar_drive import LidarJob, convert
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.sweeps import Sweep
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.zarr_shards import SweepWriter
 from fleet_assets.policy.documents import load_policies
 from fleet_assets.policy.lidar_calibration import parse_lidar_calibration
 
@@ -62,33 +61,29 @@ class _Longer:
             yield from self._recording.payloads(wanted)
 
 
-def _once(files: Mapping[str, Path], job: LidarJob, policy: Mapping[str, Any], writer: Any) -> tuple[float, int]:
+def _once(files: Mapping[str, Path], job: LidarJob, policy: Mapping[str, Any], sink: Any) -> tuple[float, int]:
     """CPU seconds and points of one pass."""
-    kept = lidar_drive.SweepWriter
-    lidar_drive.SweepWriter = writer
     begin = time.process_time()
+    recording: Any = open_recording(files)
     try:
-        recording: Any = open_recording(files)
-        try:
-            (found,) = convert(_Longer(recording), [job], policy, 0)
-        finally:
-            recording.close()
+        (found,) = convert(_Longer(recording), [job], policy, 0, sink)
     finally:
-        lidar_drive.SweepWriter = kept  # type: ignore[misc]
+        recording.close()
     return time.process_time() - begin, sum(sweep.points for sweep in found.sweeps)
 
 
-def lidar(data: Path) -> None:
-    """Print one row per model, and one over all."""
+def lidar(folder: Path) -> None:
+    """One row per model, and one over all."""
+    del folder
     policies = load_policies()
     rows, totals = [], [0.0, 0.0]
-    for spec_name, folder in SPECS.items():
-        bag = next((data / "tier4_nebula_lidar" / "sample" / folder).glob("*/metadata.yaml")).parent
+    for spec_name, home in SPECS.items():
+        bag = next((REAL_DATA / "tier4_nebula_lidar" / "sample" / home).glob("*/metadata.yaml")).parent
         files = {path.name: path for path in sorted(bag.iterdir())}
         (sensor,) = policies[f"vehicles/{spec_name}"]["sensors"].values()
         calibration = parse_lidar_calibration(policies[f"calibrations/{sensor['calibration']}"])
-        with tempfile.TemporaryDirectory() as home:
-            job = LidarJob(spec_name, sensor["channel"], calibration, lambda _: "clip", (), Path(home) / "lidar.zip")
+        with tempfile.TemporaryDirectory() as scratch:
+            job = LidarJob(spec_name, sensor["channel"], calibration, lambda _: "clip", (), Path(scratch) / "lidar.zip")
             alone, whole, points = _rounds(files, job, policies["lidar"])
             size = job.path.stat().st_size
         ratios = [b / a for a, b in zip(alone, whole, strict=True)]
@@ -124,11 +119,5 @@ def _rounds(
     for _ in range(ROUNDS + 1):
         seconds, points = _once(files, job, policy, _Discard)
         alone.append(seconds)
-        whole.append(_once(files, job, policy, _WRITER)[0])
+        whole.append(_once(files, job, policy, SweepWriter)[0])
     return alone[1:], whole[1:], points
-
-
-_WRITER: Final = lidar_drive.SweepWriter
-
-if __name__ == "__main__":
-    lidar(Path(sys.argv[1]) if len(sys.argv) > 1 else REAL_DATA)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.lidar import lidar
 from benchmarks.measure import ROOT, in_subprocess, report, spent
 from benchmarks.media import keyframes
 from benchmarks.readers import memory, readers
@@ -130,7 +131,17 @@ def flat_cost(folder: Path) -> None:
 
 BENCHMARKS: dict[str, Callable[[Path], None]] = {
     function.__name__: function
-    for function in (copy_and_hash, readers, memory, landing_to_silver, flat_cost, restatement, simulator, keyframes)
+    for function in (
+        copy_and_hash,
+        readers,
+        memory,
+        landing_to_silver,
+        flat_cost,
+        restatement,
+        simulator,
+        keyframes,
+        lidar,
+    )
 }
 
 

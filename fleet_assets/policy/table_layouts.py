@@ -1,4 +1,4 @@
-"""How the rows of a text table (CSV, JSON point list) become messages, as a vehicle spec states it.
+"""How the rows of a text table (CSV, JSON point list), or the pictures of a folder, become messages of a vehicle spec.
 
 Here belongs what the spec says. Reading the tables belongs to the recordings of the ingestion area.
 """
@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 TABLE_FORMATS: Final = ("csv", "json_points")
 """Formats whose columns mean nothing by themselves."""
 _ROW_TABLES: Final = "csv"
+_PICTURES: Final = "images"
+_NS_PER_S: Final = 1_000_000_000
 _PROBE: Final = datetime(2021, 11, 23, 14, 35, 46)  # noqa: DTZ001 - shows which parts of a time a format states
 
 
@@ -54,12 +56,15 @@ class TableLayout:
         columns: Names of the columns of a table without a header row; empty where the first row names them.
         points: Messages that each row gives, in time order.
         drive_per_row: Whether every row is a drive of its own (a trip list); `fleet ingest` takes such a table apart.
+        interval_ns: For a folder of pictures, which has no rows: time from one to the next where they do not say when
+            they were taken. None for text tables.
     """
 
     channel: str
     columns: tuple[str, ...]
     points: tuple[RowPoint, ...]
     drive_per_row: bool = False
+    interval_ns: int | None = None
 
 
 def _time_column(body: Mapping[str, Any]) -> TimeColumn:
@@ -68,8 +73,10 @@ def _time_column(body: Mapping[str, Any]) -> TimeColumn:
     return TimeColumn(columns, body.get("unit"), body.get("format"), body.get("zone"))
 
 
-def parse_table_layout(body: Mapping[str, Any] | None) -> TableLayout | None:
-    """Turn the schema-checked key `table` of a vehicle spec into a layout."""
+def parse_table_layout(body: Mapping[str, Any] | None, stills: Mapping[str, Any] | None = None) -> TableLayout | None:
+    """Turn the schema-checked keys `table` or `stills` of a vehicle spec into a layout."""
+    if body is None and stills is not None:
+        return TableLayout("", (), (), interval_ns=round(stills["interval_s"] * _NS_PER_S))
     if body is None:
         return None
     return TableLayout(
@@ -93,6 +100,10 @@ def table_problems(formats: Sequence[str], table: TableLayout | None) -> list[st
     text = [name for name in formats if name in TABLE_FORMATS]
     if table is None:
         return [f"table: format {name} needs it. State which columns hold the time and the values" for name in text]
+    if table.interval_ns is not None:
+        found = [f"table: format {name} needs it. State which columns hold the time and the values" for name in text]
+        alone = [] if _PICTURES in formats else ["stills: only format images has an interval. Remove it"]
+        return [*found, *alone]
     found = [] if text else [f"table: formats {', '.join(formats)} have no columns to be named. Remove it"]
     if table.drive_per_row and _ROW_TABLES not in formats:
         found.append(f"table/drive_per_row: only {_ROW_TABLES} tables are taken apart. Remove it")

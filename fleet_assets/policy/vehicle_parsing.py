@@ -33,6 +33,8 @@ NS_PER_MS: Final = 1_000_000
 DEGREES: Final = "deg"
 KEPT_AS_RECORDED: Final = ("camera", "lidar", "other")
 """Kinds of sensors that need give no signal: their presence and rate are checked, their messages stay in the file."""
+CALIBRATED: Final = "lidar"
+"""Kind of sensor whose packets a calibration turns into points."""
 _FIELD: Final = re.compile(r"^(?P<name>[^\[\]]+)(?:\[(?P<column>\d+)\])?$")
 _SEVERAL: Final[Mapping[str, Combine]] = {"mean_of": Combine.MEAN, "sum_of": Combine.SUM, "norm_of": Combine.NORM}
 
@@ -196,6 +198,8 @@ def _sensor_problems(sensor: SensorSpec, body: Mapping[str, Any], dbc: Mapping[s
         for key, entry in _bodies(body)
         if wrong in entry
     ]
+    if sensor.calibration is not None and sensor.kind != CALIBRATED:
+        found.append(f"{place}/calibration: {sensor.calibration!r}, but the sensor is a {sensor.kind}. Leave it out")
     if not sensor.signals and sensor.utc is None and sensor.kind not in KEPT_AS_RECORDED:
         found.append(f"{place}: gives neither signals nor utc. Map something or remove the sensor")
     return found
@@ -273,7 +277,7 @@ def parse_vehicle_spec(document: Mapping[str, Any], digest: str, canonical: Cano
         redundant_pairs=tuple((pair["a"], pair["b"]) for pair in document.get("redundant_pairs", ())),
         digest=digest,
         calibration={name: body["path"] for name, body in document.get("calibration", {}).items()},
-        table=parse_table_layout(document.get("table")),
+        table=parse_table_layout(document.get("table"), document.get("stills")),
     )
     problems = (*parser.problems, *_spec_problems(spec, canonical))
     if problems:

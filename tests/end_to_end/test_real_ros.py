@@ -168,7 +168,7 @@ def test_the_lidars_packets_became_sweeps_whose_points_every_zarr_reader_finds(r
         assert all(after["t_ns"] >= row["end_ns"] - 1e6 for row, after in zip(rows, rows[1:], strict=False))
         path = ros_fleet.fleet.objects.local(shard["sha256"], "open")
         assert path.stat().st_size == shard["bytes"]
-        group = zarr.open_group(zarr.storage.ZipStore(path, mode="r"), mode="r")
+        group: Any = zarr.open_group(zarr.storage.ZipStore(path, mode="r"), mode="r")
         starts = group["sweep_start"][:].tolist()
         assert starts == [row["first_point"] for row in rows] + [shard["points"]]
         assert {name: group[name].shape for name in ("x", "y", "z", "intensity", "ring", "time_offset_ns")} == (

@@ -110,12 +110,13 @@ def without_metadata(data: bytes) -> bytes | None:
         data: The file.
 
     Returns:
-        The file without metadata, further pictures and anything behind the end; None where its segments do not add up.
+        The file without metadata, further pictures and anything behind the end; None where its segments do not add up,
+        or it has no end.
     """
     if data[:2] != b"\xff\xd8":
         return None
     parts, at, scans = [b"\xff\xd8"], 2, 0
-    while at + 4 <= len(data):
+    while at + 2 <= len(data):
         if data[at] != 0xFF:  # noqa: PLR2004 - every marker begins so
             return None
         marker = data[at + 1]
@@ -123,7 +124,7 @@ def without_metadata(data: bytes) -> bytes | None:
             at += 1
             continue
         if marker == _EOI:
-            break
+            return b"".join((*parts, b"\xff\xd9")) if scans else None
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if end > len(data) or end < at + 4:
             return None
@@ -134,7 +135,7 @@ def without_metadata(data: bytes) -> bytes | None:
             end = len(data) if found is None else found.start()
             parts.append(data[at:end])
             at, scans = end, scans + 1
-    return b"".join((*parts, b"\xff\xd9")) if scans else None
+    return None
 
 
 def _kept(marker: int, segment: bytes) -> bytes:

@@ -20,6 +20,13 @@ from fleet_assets.ingestion.recordings.video import annexb, video
 from fleet_assets.policy.table_layouts import TableLayout
 
 _HEAD_BYTES: Final = 4096
+
+
+def _open_stills(files: Files, table: TableLayout | None) -> Recording:
+    stated = None if table is None else table.interval_ns
+    return stills.ImagesRecording(files, stills.INTERVAL_NS if stated is None else stated)
+
+
 _OPENERS: Final[Mapping[str, Callable[[Files, TableLayout | None], Recording]]] = {
     comma2k19.FORMAT: lambda files, _: comma2k19.Comma2k19Recording(files),
     mdf4.FORMAT: lambda files, _: mdf4.Mdf4Recording(files),
@@ -27,7 +34,7 @@ _OPENERS: Final[Mapping[str, Callable[[Files, TableLayout | None], Recording]]] 
     ros1_bag.FORMAT: lambda files, _: ros1_bag.Ros1BagRecording(files),
     ros2_bag.FORMAT: lambda files, _: ros2_bag.Ros2BagRecording(files),
     video.FORMAT: lambda files, _: video.VideoRecording(files),
-    stills.FORMAT: lambda files, _: stills.ImagesRecording(files),
+    stills.FORMAT: _open_stills,
     blf.FORMAT: lambda files, _: blf.BlfRecording(files),
     asc.FORMAT: lambda files, _: asc.AscRecording(files),
     candump.FORMAT: lambda files, _: candump.CandumpRecording(files),
@@ -142,7 +149,7 @@ def open_recording(files: Files, formats: Sequence[str] = (), table: TableLayout
     Args:
         files: Relative name → where the bytes are. Paths may be content-addressed, their own names mean nothing.
         formats: Formats that the vehicle spec admits; told from the content when empty.
-        table: How rows of a text table become messages, as the vehicle spec says; only text tables need it.
+        table: How rows of a text table become messages, or how far apart pictures are, as the vehicle spec says.
 
     Raises:
         UnreadableRecordingError: When the format is unknown, is not what was stated, or nothing useful can be read.

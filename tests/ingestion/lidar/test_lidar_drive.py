@@ -72,6 +72,13 @@ def test_a_sweep_ends_where_nothing_comes_for_long() -> None:
     assert cut([points([])]) == []
 
 
+def test_the_points_of_a_head_that_stands_are_not_collected_for_ever() -> None:
+    found = cut([points([second * 10**8, second * 10**8 + 1]) for second in range(100)])
+    assert max(map(len, found)) <= 2 * 22
+    assert [t_ns for sweep in found for t_ns in sweep] == sorted(t_ns for sweep in found for t_ns in sweep)
+    assert sum(map(len, found)) == 200
+
+
 def write(path: Path, sweeps: Sequence[Sweep], shard: int = 2048, chunk: int = 1024) -> None:
     writer = SweepWriter(path, ShardPolicy(shard, chunk, 1), {"sensor": "lidar"})
     for sweep in sweeps:

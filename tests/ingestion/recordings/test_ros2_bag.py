@@ -10,6 +10,7 @@ import pytest
 from rosbags.rosbag2 import CompressionMode
 
 from fleet_assets.ingestion.recordings import inflation
+from fleet_assets.ingestion.recordings.media import Payload, PayloadRecording
 from fleet_assets.ingestion.recordings.open import open_recording, sniff_format
 from fleet_assets.ingestion.recordings.protocol import Files, Recording, Summary, UnreadableRecordingError
 from fleet_assets.ingestion.recordings.ros_bags.ros2_bag import Ros2BagRecording
@@ -54,6 +55,12 @@ def database_of(files: Mapping[str, Path]) -> str:
 def copied(files: Mapping[str, Path], folder: Path) -> dict[str, Path]:
     folder.mkdir(exist_ok=True)
     return {name: Path(shutil.copy(path, folder / name)) for name, path in files.items()}
+
+
+def payloads_of(files: Files) -> list[Payload]:
+    recording = open_recording(files)
+    assert isinstance(recording, PayloadRecording)
+    return list(recording.payloads({channel.name for channel in recording.channels()}))
 
 
 def alone(files: Files) -> dict[str, Path]:
@@ -213,6 +220,21 @@ def test_a_truncated_file_gives_the_rows_before_the_cut(
     assert 50 < read < 220
     assert "damaged_database" in rules(recording)
     assert lost(recording.summary()) in ({220 - read} if with_metadata else {220 - read, None})
+
+
+def test_a_message_is_never_filled_up_where_a_file_was_cut(bag: dict[str, Path], tmp_path: Path) -> None:
+    files = copied(alone(bag), tmp_path)
+    path = files[database_of(files)]
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE messages SET data = replace(hex(randomblob(150)), '0', 'f')")
+    database.close()
+    whole = {(one.channel, one.t_ns, bytes(one.data)) for one in payloads_of(files)}
+    content = path.read_bytes()
+    page = int.from_bytes(content[16:18], "big")
+    for number in range(len(content) // page // 2, len(content) // page // 2 + 6):
+        path.write_bytes(content[: number * page + page // 2])
+        found = {(one.channel, one.t_ns, bytes(one.data)) for one in payloads_of(files)}
+        assert found < whole
 
 
 def test_a_damaged_index_over_time_costs_no_message(bag: dict[str, Path], tmp_path: Path) -> None:

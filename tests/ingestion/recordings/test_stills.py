@@ -11,6 +11,7 @@ from fleet_assets.ingestion.recordings.discovery.discover import Admission, disc
 from fleet_assets.ingestion.recordings.images.stills import ImagesRecording
 from fleet_assets.ingestion.recordings.open import open_recording, sniff_format
 from fleet_assets.ingestion.recordings.protocol import Files, UnreadableRecordingError
+from fleet_assets.policy.table_layouts import parse_table_layout, table_problems
 
 EXIF_IFD, TAKEN, OFFSET, SUBSECOND = 0x8769, 0x9003, 0x9011, 0x9291
 PHOTOS = Admission("photos", ("images",))
@@ -47,6 +48,22 @@ def test_pictures_without_times_follow_each_other_by_the_numbers_in_their_names(
     assert widths == [1, 2, 10, 33]
     assert (recording.clock, recording.container_start_ns) == ("monotonic", None)
     assert recording.summary().channels["images/0"].messages == 4
+
+
+def test_the_interval_of_the_spec_is_kept_between_pictures_without_times(tmp_path: Path) -> None:
+    for number in range(3):
+        still(tmp_path / f"{number}.png", grey=number * 60)
+    layout = parse_table_layout(None, {"interval_s": 0.25})
+    recording = open_recording(files_in(tmp_path), ("images",), layout)
+    assert [t_ns for batch in recording.batches() for t_ns in batch.t_ns.tolist()] == [0, NS // 4, NS // 2]
+
+
+def test_an_interval_belongs_to_pictures_alone() -> None:
+    layout = parse_table_layout(None, {"interval_s": 2})
+    assert table_problems(("images",), layout) == []
+    assert table_problems(("mcap",), layout) == ["stills: only format images has an interval. Remove it"]
+    (problem,) = table_problems(("images", "csv"), layout)
+    assert "format csv needs it" in problem
 
 
 def test_exact_times_with_an_offset_are_utc_and_decide_the_order(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ FORMAT: Final = "images"
 CHANNEL: Final = "images/0"
 FIELDS: Final = ("size_bytes", "width", "height")
 INTERVAL_NS: Final = NS_PER_S
-"""Time from one picture to the next where they do not say when they were taken."""
+"""Time from one picture to the next where neither they nor the vehicle spec say it."""
 _KINDS: Final = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
 _LARGEST_BYTES: Final = 1 << 28
 _NUMBER: Final = re.compile(r"(\d+)")
@@ -70,12 +70,13 @@ def _in_order(name: str) -> tuple[list[tuple[int, str]], str]:
 class ImagesRecording:
     """One folder of pictures.
 
-    Time 0 is the first picture where they do not say when they were taken; they are then `INTERVAL_NS` apart. Pictures
+    Time 0 is the first picture where they do not say when they were taken; they are then equally far apart. Pictures
     of one second that state no fractions are spread over it. The container's start is stated by the first picture; it
     is on local time where the camera states no offset, so a start that a person gives may be better.
 
     Args:
         files: The drive's files; those that are no pictures are left alone.
+        interval_ns: Time from one picture to the next where they do not say when they were taken.
 
     Raises:
         UnreadableRecordingError: When no file is a picture.
@@ -83,7 +84,7 @@ class ImagesRecording:
 
     format = FORMAT
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, interval_ns: int = INTERVAL_NS) -> None:
         self._losses: list[Loss] = []
         self._account = PassAccount()
         heads = [found for name in sorted(files, key=_in_order) if (found := self._head(name, files[name])) is not None]
@@ -96,10 +97,10 @@ class ImagesRecording:
             missing = timed.count(False)
             reason = (
                 f"{heads[timed.index(False)][0]}: no_time: {missing} of {len(heads)} pictures do not say when they "
-                f"were taken; all are placed {INTERVAL_NS / NS_PER_S:g} s apart in the order of their names"
+                f"were taken; all are placed {interval_ns / NS_PER_S:g} s apart in the order of their names"
             )
             self._losses.append(Loss(heads[timed.index(False)][0], 0, 0, reason, "no_time", CHANNEL))
-        self._stills = _placed(heads, timed=all(timed))
+        self._stills = _placed(heads, None if all(timed) else interval_ns)
         zoned = all(timed) and all(still.head.zoned for still in self._stills)
         self.clock = "utc" if zoned else "monotonic"
         self.container_start_ns = self._stills[0].t_ns if all(timed) else None
@@ -156,10 +157,10 @@ class ImagesRecording:
         """Nothing is held open."""
 
 
-def _placed(heads: Sequence[tuple[str, Path, Head, int]], *, timed: bool) -> list[_Still]:
-    """Give each picture its time; without stated ones the order of the names, in which they come, is kept."""
-    if not timed:
-        return [_Still(*found, number * INTERVAL_NS) for number, found in enumerate(heads)]
+def _placed(heads: Sequence[tuple[str, Path, Head, int]], interval_ns: int | None) -> list[_Still]:
+    """Give each picture its time: the stated one, or, given an interval, by the names, in whose order they come."""
+    if interval_ns is not None:
+        return [_Still(*found, number * interval_ns) for number, found in enumerate(heads)]
     together: Counter[int | None] = Counter(head.taken_ns for _, _, head, _ in heads if not head.exact)
     before: Counter[int | None] = Counter()
     stills = []

@@ -10,13 +10,13 @@ from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
 
 import apsw
 import numpy as np
 from numpy.typing import NDArray
 
 from fleet_assets.ingestion.recordings.protocol import UnreadableRecordingError
+from fleet_assets.ingestion.recordings.ros_bags.sqlite_files import open_read_only
 from fleet_assets.ingestion.recordings.ros_bags.typed_topics import Topic
 
 MAGIC: Final = b"SQLite format 3\x00"
@@ -55,13 +55,6 @@ Step = dict[int, tuple[NDArray[np.int64], list[bytes]]]
 def is_sqlite(head: bytes) -> bool:
     """Whether a file begins as a SQLite database does."""
     return head.startswith(MAGIC)
-
-
-def _connect(path: Path) -> apsw.Connection:
-    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-    connection = apsw.Connection(f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1", flags=flags)
-    connection.limit(apsw.SQLITE_LIMIT_LENGTH, MAX_MESSAGE_BYTES)
-    return connection
 
 
 def _raw(column: str) -> str:
@@ -179,7 +172,7 @@ class Db3File:
         self.problem = ""
         self._probes = 0
         self._steps = _MAX_STEPS
-        self._database = _connect(path)
+        self._database = open_read_only(path, MAX_MESSAGE_BYTES)
         self._database.set_progress_handler(self._is_endless, _STEP_OPS)
         try:
             for pragma in _PRAGMAS:

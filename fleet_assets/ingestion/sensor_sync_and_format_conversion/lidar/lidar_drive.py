@@ -22,9 +22,15 @@ from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.clouds impor
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.models import fields_of
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.returns import Points, packet_times, returns_of
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.sweeps import LONGEST_NS, Sweep, SweepCutter
-from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.zarr_shards import ShardPolicy, SweepWriter
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.zarr_shards import (
+    ShardPolicy,
+    SweepSink,
+    SweepWriter,
+)
 from fleet_assets.policy.lidar_calibration import LidarCalibration
 
+Sink = Callable[[Path, ShardPolicy, Mapping[str, Any]], SweepSink]
+"""Opens what sweeps go to: path, sizes, attributes."""
 NS_PER_MS: Final = 1_000_000
 _REASONS_SHOWN: Final = 8
 _BROKEN: Final = "broken message"
@@ -185,15 +191,18 @@ class LidarConversion:
         job: What to convert.
         policy: The document `lidar`.
         clock_offset_ns: UTC minus the recording's own clock.
+        sink: What sweeps go to; opened with the first one.
     """
 
-    def __init__(self, job: LidarJob, policy: Mapping[str, Any], clock_offset_ns: int) -> None:
+    def __init__(
+        self, job: LidarJob, policy: Mapping[str, Any], clock_offset_ns: int, sink: Sink = SweepWriter
+    ) -> None:
         self.job, self.account, self._offset_ns = job, Account(), clock_offset_ns
         self.sweeps: list[Written] = []
-        self._policy = policy
+        self._policy, self._sink = policy, sink
         self._decoder = MessageDecoder(job.calibration, policy, self.account)
         self._cutter = SweepCutter(round(policy["silence_ms"] * NS_PER_MS))
-        self._writer: SweepWriter | None = None
+        self._writer: SweepSink | None = None
 
     def take(self, kind: MessageKind, data: bytes | memoryview, t_ns: int) -> None:
         """Convert one message of the recording's own time."""
@@ -228,14 +237,18 @@ class LidarConversion:
             return
         if self._writer is None:
             attributes = {"sensor": self.job.sensor, "frame": "sensor: x forward, y left, z up, m"}
-            self._writer = SweepWriter(self.job.path, ShardPolicy(**self._policy["shards"]), attributes)
+            self._writer = self._sink(self.job.path, ShardPolicy(**self._policy["shards"]), attributes)
         first = self._writer.starts[-1]
         self._writer.add(sweep)
         self.sweeps.append(Written(clip, sweep.t_ns, sweep.end_ns, first, len(sweep.points)))
 
 
 def convert(
-    recording: PayloadRecording, jobs: Sequence[LidarJob], policy: Mapping[str, Any], clock_offset_ns: int
+    recording: PayloadRecording,
+    jobs: Sequence[LidarJob],
+    policy: Mapping[str, Any],
+    clock_offset_ns: int,
+    sink: Sink = SweepWriter,
 ) -> list[LidarConversion]:
     """Convert the lidars of a drive in one pass.
 
@@ -244,11 +257,12 @@ def convert(
         jobs: Lidars; several may share a channel.
         policy: The document `lidar`.
         clock_offset_ns: UTC minus the recording's own clock.
+        sink: What the sweeps of a lidar go to.
 
     Raises:
         UnreadableRecordingError: When nothing useful can be read.
     """
-    conversions = [LidarConversion(job, policy, clock_offset_ns) for job in jobs]
+    conversions = [LidarConversion(job, policy, clock_offset_ns, sink) for job in jobs]
     by_channel: dict[str, list[LidarConversion]] = {}
     for conversion in conversions:
         by_channel.setdefault(conversion.job.channel, []).append(conversion)

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,28 @@ def _zip_store(file: zipfile.ZipFile) -> Any:
                 _entry(file, key, self._store_dict[key].to_bytes())
 
     return ZipSink()
+
+
+class SweepSink(Protocol):
+    """Takes sweeps one after the other.
+
+    Attributes:
+        starts: Index of each sweep's first point, and of the one after the last.
+    """
+
+    starts: list[int]
+
+    def add(self, sweep: Sweep) -> None:
+        """Append a sweep."""
+        ...
+
+    def close(self) -> None:
+        """Finish."""
+        ...
+
+    def abandon(self) -> None:
+        """Give up without finishing."""
+        ...
 
 
 class SweepWriter:
@@ -127,7 +149,9 @@ class SweepWriter:
         begin, end = self._written, self._written + self._filled
         for name, array in self._arrays.items():
             array.resize((end,))
-            array[begin:end] = self._held[name][: self._filled]
+            # What a shard lacks at the end of the file must stay empty; in a full one, looking for that costs time.
+            target = array.with_config({"write_empty_chunks": self._filled == self._policy.points})
+            target[begin:end] = self._held[name][: self._filled]
         self._written, self._filled = end, 0
 
     def close(self) -> None:

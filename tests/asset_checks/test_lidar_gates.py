@@ -1,0 +1,112 @@
+"""The gates of lidar sweeps on data: each passes, fails and stays inconclusive; no comparison can be turned round."""
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from asset_checks import ingestion
+from fleet_assets.evidence.verdicts import Outcome
+from fleet_assets.ingestion.steps import SWEEPS_STEP
+from tests.asset_checks.gate_fleet import OLD, PARTITION, TABLES, GateFleet
+from tests.test_gate_mutations import built, mutants
+
+STREAMS, CLIPS, SHARDS, SWEEPS = (
+    TABLES[name] for name in ("bronze.sensor_streams", "silver.clips", "silver.lidar_shards", "silver.lidar_sweeps")
+)
+OPERATOR = SWEEPS_STEP.operator.name
+PASS, FAIL, INCONCLUSIVE = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
+GATES = ("silver.lidar_shards", "silver.lidar_sweeps")
+
+
+def scanned(
+    messages: int = 9,
+    accounted: int | None = 9,
+    sweeps: int = 3,
+    rows: int = 3,
+    *,
+    sensor: str = "lidar",
+    clips: int = 1,
+    held: bool = False,
+    made: str | None = None,
+    waiting: bool = False,
+) -> GateFleet:
+    """One drive of a lidar: messages recorded, messages accounted for (None: not converted), sweeps and their rows."""
+    fleet = GateFleet().drive("d", spec="nebula_vlp16")
+    fleet = fleet.held("d") if held else fleet.examined("d")
+    fleet.put(CLIPS, "d", [{"clip_id": f"d-{number}"} for number in range(clips)])
+    fleet.put(STREAMS, "d", [{"sensor": sensor, "messages": messages}])
+    fleet.plan(OPERATOR, [] if waiting else ["d"], ["d"] if waiting else [])
+    if accounted is None:
+        return fleet
+    version = {} if made is None else {"made": made}
+    known = [] if accounted == 0 else [{"sensor": sensor, "messages": accounted, "sweeps": sweeps}]
+    fleet.put(SHARDS, "d", known, **version)
+    return fleet.put(SWEEPS, "d", [{"sensor": sensor, "sweep": number} for number in range(rows)], **version)
+
+
+SCENARIOS: dict[str, tuple[Callable[[], GateFleet], Outcome, Outcome]] = {
+    "nothing": (GateFleet, PASS, PASS),
+    "all there": (scanned, PASS, PASS),
+    "no sweep in any clip": (lambda: scanned(sweeps=0, rows=0), PASS, PASS),
+    "a message vanished": (lambda: scanned(accounted=8), PASS, FAIL),
+    "a message too many": (lambda: scanned(accounted=10), PASS, FAIL),
+    "a sweep without row": (lambda: scanned(rows=2), PASS, FAIL),
+    "a row without sweep": (lambda: scanned(rows=4), PASS, FAIL),
+    "the lidar was passed over": (lambda: scanned(accounted=0, sweeps=0, rows=0), PASS, FAIL),
+    "rows of a lidar that gave nothing": (lambda: scanned(messages=0), PASS, FAIL),
+    "held back": (lambda: scanned(accounted=0, sweeps=0, rows=0, held=True), PASS, PASS),
+    "no clip": (lambda: scanned(accounted=0, sweeps=0, rows=0, clips=0), PASS, PASS),
+    "a sensor that is none of the spec's": (lambda: scanned(accounted=0, rows=0, sensor="bag.db3"), PASS, PASS),
+    "not converted yet": (lambda: scanned(accounted=None), FAIL, INCONCLUSIVE),
+    "waiting": (lambda: scanned(accounted=None, waiting=True), INCONCLUSIVE, INCONCLUSIVE),
+    "stale": (lambda: scanned(made=OLD), INCONCLUSIVE, PASS),
+}
+
+
+def judged(module: Any, gate: str) -> Any:
+    found = {one.table.name: one.judge for one in module.ingestion_gates(TABLES["silver.signals"])}
+    return found[gate]
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_gates_say(name: str) -> None:
+    fleet, shards, sweeps = SCENARIOS[name]
+    outcomes = [judged(ingestion, gate)(fleet(), PARTITION).outcome for gate in GATES]
+    assert outcomes == [shards, sweeps]
+
+
+def answers(ask: Callable[[GateFleet], Any]) -> list[Any]:
+    said: list[Any] = []
+    for fleet, _, _ in SCENARIOS.values():
+        try:
+            verdict = ask(fleet())
+            said.append((verdict.outcome.value, dict(verdict.figures), verdict.missing))
+        except Exception as error:  # noqa: BLE001 - a mutant may crash in any way
+            said.append(repr(error))
+    return said
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("asset_checks.ingestion", ("judge_lidar", "_is_lidar")),
+        ("fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.verdict", ("lidar_verdict",)),
+    ],
+)
+def test_every_comparison_is_held_by_a_scenario(name: str, parts: tuple[str, ...], monkeypatch: Any) -> None:
+    module = importlib.import_module(name)
+
+    def ask(changed: Any) -> Callable[[GateFleet], Any]:
+        if changed.__name__ != ingestion.__name__:
+            monkeypatch.setattr(ingestion, "lidar_verdict", changed.lidar_verdict)
+            return lambda fleet: ingestion.judge_lidar(fleet, PARTITION)  # type: ignore[arg-type]
+        return lambda fleet: changed.judge_lidar(fleet, PARTITION)
+
+    expected = answers(lambda fleet: ingestion.judge_lidar(fleet, PARTITION))  # type: ignore[arg-type]
+    assert not [said for said in expected if isinstance(said, str)]
+    found = list(mutants(inspect.getsource(module), parts))
+    assert len(found) >= 3
+    assert [mutant.place for mutant in found if answers(ask(built(mutant.tree, module))) == expected] == []
