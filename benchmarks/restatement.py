@@ -27,7 +27,7 @@ DRIVES: Final = int(os.environ.get("FLEET_BENCH_DRIVES", "48"))
 REPETITIONS: Final = int(os.environ.get("FLEET_BENCH_REPETITIONS", "5"))
 SECONDS: Final = float(os.environ.get("FLEET_BENCH_SECONDS", "40"))
 SENSORS: Final = os.environ.get("FLEET_BENCH_SENSORS", "can,imu,gnss,radar,lidar,camera")
-CAMERA_HZ: Final = 5
+CAMERA, CAMERA_HZ = "camera", 5
 FIRST_SEED: Final = 10_000
 
 
@@ -79,7 +79,9 @@ def drive(number: int, *, corrected: bool = False) -> Path:
     if not recordings.exists():
         command = [sys.executable, "-m", "fleet_assets.cli", "simulate", "--out", str(made.with_suffix(".new"))]
         command += ["--drives", "1", "--seconds", f"{SECONDS:g}", "--seed", str(seed), "--sensors", SENSORS]
-        command += ["--start", f"{start:%Y-%m-%dT%H:%M:%SZ}", "--camera-hz", str(CAMERA_HZ)]
+        command += ["--start", f"{start:%Y-%m-%dT%H:%M:%SZ}"]
+        if CAMERA in SENSORS.split(","):
+            command += ["--camera-hz", str(CAMERA_HZ)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"simulation of drive {number} failed:\n{done.stdout[-1000:]}{done.stderr[-1000:]}")
