@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 NS_PER_MS: Final = 1_000_000
 EVENT, SCENE_CHANGE, INTERVAL = "event", "scene_change", "interval"
-REASONS: Final = (EVENT, SCENE_CHANGE, INTERVAL)
 
 
 @dataclass(frozen=True, slots=True)

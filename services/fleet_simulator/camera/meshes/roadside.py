@@ -22,8 +22,6 @@ from services.fleet_simulator.camera.meshes.mesh import (
 _STEEL: Final = (0.42, 0.44, 0.45)
 _DARK: Final = (0.03, 0.035, 0.03)
 LENS_M: Final = 0.2
-HEAD_HEIGHT_M: Final = 2.75
-"""Height of the middle of a traffic light's head beside the road."""
 SIGN_SLOTS: Final = {
     "limit_20": 0,
     "limit_30": 1,
