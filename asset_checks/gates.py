@@ -5,7 +5,7 @@ areas' domain modules.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,8 @@ from resources.platform import Fleet
 
 Judge = Callable[[Fleet, Partition], Verdict]
 """Reads one partition and judges it; never catches: a crash is a crash."""
+PartitionsDefinitions = Mapping[tuple[str, ...], dg.PartitionsDefinition[Any] | None]
+"""Partitions definition by partition columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,29 +58,57 @@ def metadata_of(verdict: Verdict) -> Mapping[str, Any]:
     }
 
 
-def gate_check(
-    gate: Gate,
-    partitions_def: dg.PartitionsDefinition[Any] | None,
+def gate_checks(gates: Sequence[Gate], partitions_def: PartitionsDefinitions) -> list[dg.AssetChecksDefinition]:
+    """The blocking checks of gates: one step per table, since every step of a run has a price of its own.
+
+    Inconclusive counts as failed, and says what evidence is missing. A gate can be asked alone, too.
+
+    Args:
+        gates: Gates, in graph order.
+        partitions_def: Partitions definition of each table, by its partition columns.
+    """
+    by_table: dict[str, list[Gate]] = {}
+    for gate in gates:
+        by_table.setdefault(gate.table.name, []).append(gate)
+    return [_table_checks(own, partitions_def[own[0].table.partition_by]) for own in by_table.values()]
+
+
+def _table_checks(
+    gates: Sequence[Gate], partitions_def: dg.PartitionsDefinition[Any] | None
 ) -> dg.AssetChecksDefinition:
-    """The blocking check of a gate. Inconclusive counts as failed, and says what evidence is missing."""
-
-    @dg.asset_check(
-        asset=dg.AssetKey(list(gate.table.key)),
-        name=gate.name,
-        description=gate.description,
-        blocking=True,
-        partitions_def=partitions_def,
-    )
-    def check(context: dg.AssetCheckExecutionContext, ingestion: Fleet) -> dg.AssetCheckResult:
-        partition = from_dagster(context.partition_key) if partitions_def is not None else ()
-        started = time.process_time()
-        verdict = gate.judge(ingestion, partition)
-        return dg.AssetCheckResult(
-            passed=verdict.outcome is Outcome.PASS,
-            severity=dg.AssetCheckSeverity.ERROR,
-            description=f"{verdict.outcome.value}: {gate.description}",
-            # What it cost is no part of the verdict.
-            metadata={**metadata_of(verdict), "cpu_s": round(time.process_time() - started, 3)},
+    by_key = {gate.key: gate for gate in gates}
+    specs = [
+        dg.AssetCheckSpec(
+            gate.name, asset=key.asset_key, description=gate.description, blocking=True, partitions_def=partitions_def
         )
+        for key, gate in by_key.items()
+    ]
 
-    return check
+    @dg.multi_asset_check(name=f"gates_of_{'_'.join(gates[0].table.key)}", specs=specs, can_subset=True)
+    def checks(context: dg.AssetCheckExecutionContext, ingestion: Fleet) -> Iterator[dg.AssetCheckResult]:
+        partition = from_dagster(context.partition_key) if partitions_def is not None else ()
+        crashed: list[Exception] = []
+        for key in sorted(context.selected_asset_check_keys, key=list(by_key).index):
+            try:
+                yield _result(by_key[key], ingestion, partition)
+            except Exception as error:  # noqa: BLE001 - raised below, once its neighbours have been asked
+                error.add_note(f"in gate {key.to_user_string()}")
+                crashed.append(error)
+        if crashed:
+            raise crashed[0]
+
+    return checks
+
+
+def _result(gate: Gate, fleet: Fleet, partition: Partition) -> dg.AssetCheckResult:
+    started = time.process_time()
+    verdict = gate.judge(fleet, partition)
+    return dg.AssetCheckResult(
+        asset_key=gate.key.asset_key,
+        check_name=gate.name,
+        passed=verdict.outcome is Outcome.PASS,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"{verdict.outcome.value}: {gate.description}",
+        # What it cost is no part of the verdict.
+        metadata={**metadata_of(verdict), "cpu_s": round(time.process_time() - started, 3)},
+    )

@@ -1,7 +1,7 @@
 """Gates of the ingestion area: nothing vanishes, quarantine within policy, skew and coverage within bounds."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -10,15 +10,21 @@ import pyarrow.compute as pc
 from asset_checks.gates import Gate
 from fleet_assets.evidence.conservation import conservation, share_within
 from fleet_assets.evidence.verdicts import Verdict
+from fleet_assets.ingestion.integrity_and_pii_redaction.privacy.positions import measurable
 from fleet_assets.ingestion.integrity_and_pii_redaction.quarantine import held_drives
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.coverage import coverage_verdict, skew_verdict
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.operators import LIDAR_KIND
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.verdict import lidar_verdict
 from fleet_assets.ingestion.steps import (
     ALIGN_STEP,
+    AUDIT_STEP,
+    CATALOG_STEP,
     DECODE_STEP,
+    DOCUMENT_STEP,
     FIND_STEP,
     HOLD_BACK_STEP,
+    KEYFRAMES_STEP,
+    REDACT_STEP,
     REGISTER_STEP,
     SWEEPS_STEP,
     read_state,
@@ -30,8 +36,12 @@ from fleet_assets.provenance.fingerprints import gate_policy_digest
 from fleet_assets.provenance.ledger import Partition
 from fleet_assets.provenance.restate import Step
 from fleet_assets.tables import Table
+from fleet_assets.tables.audit import AUDITED_MEDIA
 from fleet_assets.tables.bronze import DRIVES, INTEGRITY_FINDINGS, QUARANTINE, SENSOR_SAMPLES, SENSOR_STREAMS
-from fleet_assets.tables.silver import CLIPS, CLOCK_MODELS, LIDAR_SHARDS, LIDAR_SWEEPS
+from fleet_assets.tables.catalog import CLIP_CATALOG, SEARCH_DOCUMENTS
+from fleet_assets.tables.privacy import WITHHELD_POSITIONS
+from fleet_assets.tables.redaction import REDACTED_MEDIA
+from fleet_assets.tables.silver import CLIPS, CLOCK_MODELS, KEYFRAMES, LIDAR_SHARDS, LIDAR_SWEEPS
 from resources.platform import Fleet
 
 SHARE_POLICY: Final = {"gates": ("quarantined_share",)}
@@ -54,7 +64,7 @@ def judge_registration(fleet: Fleet, partition: Partition) -> Verdict:
     return conservation(incoming, landed, rejected, waiting, policy_digest=fleet.policies.digest("gates"))
 
 
-def _judge_step(step: Step, table: Table) -> Gate:
+def judge_step(step: Step, table: Table) -> Gate:
     """Every registered drive has its file in the table, up to date with its inputs."""
 
     def judge(fleet: Fleet, partition: Partition) -> Verdict:
@@ -166,12 +176,21 @@ def judge_skew(fleet: Fleet, partition: Partition) -> Verdict:
     )
 
 
+def measured_signals(fleet: Fleet, partition: Partition, columns: Sequence[str] | None = None) -> pa.Table:
+    """Rows of `silver.signals` in which a position that is withheld counts as measured."""
+    return measurable(
+        fleet.lake.rows(fleet.tables["silver.signals"], partition, columns),
+        fleet.lake.rows(WITHHELD_POSITIONS, partition),
+        fleet.policies["privacy"]["trip_ends"]["signals"],
+    )
+
+
 def judge_coverage(fleet: Fleet, partition: Partition) -> Verdict:
     """Required signals cover enough of the partition's grid."""
     drives = _clean_drives(fleet, partition)
     canonical = parse_canonical_signals(fleet.policies["canonical_signals"], fleet.policies.digest("canonical_signals"))
     return coverage_verdict(
-        fleet.lake.rows(fleet.tables["silver.signals"], partition),
+        measured_signals(fleet, partition),
         drives,
         _specs(fleet, set(drives["vehicle_spec"].to_pylist())),
         canonical,
@@ -184,9 +203,9 @@ def ingestion_gates(signals: Table) -> list[Gate]:
     """All gates of the area, in graph order."""
     return [
         Gate(DRIVES, "conservation", "Every admitted upload is landed, or rejected with a reason.", judge_registration),
-        _judge_step(DECODE_STEP, SENSOR_SAMPLES),
-        _judge_step(FIND_STEP, INTEGRITY_FINDINGS),
-        _judge_step(HOLD_BACK_STEP, QUARANTINE),
+        judge_step(DECODE_STEP, SENSOR_SAMPLES),
+        judge_step(FIND_STEP, INTEGRITY_FINDINGS),
+        judge_step(HOLD_BACK_STEP, QUARANTINE),
         Gate(
             QUARANTINE,
             "quarantined_share",
@@ -194,9 +213,14 @@ def ingestion_gates(signals: Table) -> list[Gate]:
             judge_quarantined_share,
             SHARE_POLICY,
         ),
+        judge_step(REDACT_STEP, REDACTED_MEDIA),
+        judge_step(AUDIT_STEP, AUDITED_MEDIA),
         Gate(signals, "conservation", "Landed drives = drives with signals + quarantined drives.", judge_silver),
         Gate(signals, "coverage", "Required signals cover enough of the grid.", judge_coverage, COVERAGE_POLICY),
-        _judge_step(SWEEPS_STEP, LIDAR_SHARDS),
+        judge_step(SWEEPS_STEP, LIDAR_SHARDS),
         Gate(LIDAR_SWEEPS, "conservation", "Every message of a lidar is accounted for.", judge_lidar),
         Gate(signals, "skew", "Sensors that measure the same agree in time.", judge_skew, SKEW_POLICY),
+        judge_step(KEYFRAMES_STEP, KEYFRAMES),
+        judge_step(CATALOG_STEP, CLIP_CATALOG),
+        judge_step(DOCUMENT_STEP, SEARCH_DOCUMENTS),
     ]

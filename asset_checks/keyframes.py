@@ -1,8 +1,9 @@
-"""Gate of the keyframes: a lidar's sweep and the vehicle's position are near every one of them in time."""
+"""Gate of the keyframes: pictures, lidar sweeps and positions are near each other in time."""
 
 from typing import Final
 
 from asset_checks.gates import Gate
+from asset_checks.ingestion import measured_signals
 from fleet_assets.evidence.verdicts import Verdict
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.keyframes.beside import drive_instants
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.keyframes.time_skew import time_skew_verdict
@@ -19,16 +20,16 @@ TIME_SKEW_POLICY: Final = {"keyframes": ("time_skew",)}
 
 
 def judge_time_skew(fleet: Fleet, partition: Partition) -> Verdict:
-    """Sweeps and positions are near enough to every drive's keyframes."""
+    """Keyframes, sweeps and positions of every drive are near enough to each other."""
     policy = fleet.policies["keyframes"]
-    position = policy["time_skew"]["position"]
+    limits = policy["time_skew"]
     instants = drive_instants(
-        fleet.lake.rows(KEYFRAMES, partition, ["drive_id", "camera", "t_ns"]),
-        fleet.lake.rows(LIDAR_SWEEPS, partition, ["drive_id", "t_ns", "end_ns"]),
+        fleet.lake.rows(KEYFRAMES, partition, ["drive_id", "camera", "t_ns", "stamp_ns"]),
+        fleet.lake.rows(LIDAR_SWEEPS, partition, ["drive_id", "sensor", "t_ns", "end_ns"]),
         fleet.lake.rows(SENSOR_STREAMS, partition, ["drive_id", "sensor", "messages"]),
-        fleet.lake.rows(fleet.tables["silver.signals"], partition, ["drive_id", "t_ns", *position]),
+        measured_signals(fleet, partition, ["drive_id", "t_ns", *limits["position"]]),
         _specs_by_drive(fleet, partition),
-        position,
+        limits,
     )
     return time_skew_verdict(instants, policy, policy_digest=gate_policy_digest(TIME_SKEW_POLICY, fleet.policies))
 
@@ -42,5 +43,5 @@ def _specs_by_drive(fleet: Fleet, partition: Partition) -> dict[str, VehicleSpec
 
 def keyframe_gates() -> list[Gate]:
     """The gates of the keyframes besides conservation."""
-    description = "Lidar sweeps and positions are near the keyframes in time."
+    description = "Keyframes, lidar sweeps and positions are near each other in time."
     return [Gate(KEYFRAMES, "time_skew", description, judge_time_skew, TIME_SKEW_POLICY)]

@@ -12,6 +12,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.videos import parsed_telemetry, walked_telemetry
+
+VIDEOS: Final = ("mp4 in fragments", "gpmf")
+"""Kinds of MP4 files beside the usual one."""
 Peer = Callable[[Path], int]
 
 
@@ -175,6 +179,8 @@ BARE: Final[Mapping[str, tuple[str, Peer]]] = {
     "gpx": ("gpxpy", _gpxpy),
     "json_points": ("json", _json),
     "mp4": ("PyAV", _pyav),
+    "mp4 in fragments": ("PyAV", _pyav),
+    "gpmf": ("py-gpmf-parser", parsed_telemetry),
 }
 """The usual library of each format: name, and bare iteration without decoding."""
 OTHERS: Final[Mapping[str, tuple[tuple[str, Peer], ...]]] = {
@@ -183,6 +189,7 @@ OTHERS: Final[Mapping[str, tuple[tuple[str, Peer], ...]]] = {
     "csv": (("pyarrow", _pyarrow_csv),),
     "gpx": (("ElementTree", _element_tree),),
     "json_points": (("ijson", _ijson),),
+    "gpmf": (("PyAV and a walk through the items", walked_telemetry),),
 }
 """Further libraries that read the format; the fastest is the second yardstick."""
 DECODED: Final[Mapping[str, tuple[str, Peer]]] = {

@@ -1,7 +1,8 @@
 """Steps of the restatement benchmark, each in a process of its own: `python -m benchmarks.restatement_worker STEP …`.
 
-A step prints what it did as JSON: which operators ran on how many drives, read from the lake's own commits. With
-`CHANGED` set, one operator has the next version and, with `CHANGED=output`, another output, here and in the workers.
+A step prints what it did as JSON. Which operators ran on how many drives is read from the lake's own commits, by the
+step `work` in a process that is not measured. With `CHANGED` set, one operator has the next version and, with
+`CHANGED=output`, another output, here and in the workers.
 """
 
 import json
@@ -9,7 +10,6 @@ import os
 import sys
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -55,16 +55,30 @@ def _fleet(home: str) -> "TestFleet":
     return TestFleet(Path(home), first_day=FIRST_DAY, durable=True)
 
 
-def work_done(fleet: "TestFleet") -> Counter[str]:
+def work(home: str) -> dict[str, int]:
     """Units that each operator was run on so far, as the commits of its first output say."""
     from fleet_assets.operators import STEPS
 
-    done: Counter[str] = Counter()
+    fleet, done = _fleet(home).fleet, {}
     for step in STEPS:
-        name = step.operator.name
-        costs = fleet.fleet.lake.costs(fleet.fleet.table(step.operator.outputs[0]))
-        done[name] = sum(int(cost["units"]) for cost in costs if cost.get("operator") == name)
+        costs = fleet.lake.costs(fleet.table(step.operator.outputs[0]))
+        done[step.operator.name] = sum(
+            int(cost["units"]) for cost in costs if cost.get("operator") == step.operator.name
+        )
     return done
+
+
+def descendants(home: str) -> dict[str, Any]:
+    """Operators that the changed one feeds, directly and through others, as the declarations say."""
+    from fleet_assets.ingestion.integrity_and_pii_redaction.operators import FIND_BREACHES
+    from fleet_assets.operators import STEPS
+
+    del home
+    fed, tables = {FIND_BREACHES.name}, set(FIND_BREACHES.outputs)
+    while more := [s.operator for s in STEPS if s.operator.name not in fed and tables & set(s.operator.inputs)]:
+        fed |= {operator.name for operator in more}
+        tables |= {name for operator in more for name in operator.outputs}
+    return {"changed": FIND_BREACHES.name, "fed": sorted(fed)}
 
 
 def stored(home: str) -> dict[str, tuple[int, int]]:
@@ -73,19 +87,17 @@ def stored(home: str) -> dict[str, tuple[int, int]]:
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
 
 
-def _turned(fleet: "TestFleet", before: Counter[str]) -> dict[str, Any]:
+def _turned(fleet: "TestFleet") -> dict[str, Any]:
     cpu = time.process_time()
     runs = fleet.turn()
     spent = time.process_time() - cpu
-    ran = {name: units for name, units in sorted((work_done(fleet) - before).items()) if units}
     failed = sorted({run.error or "gate" for run in runs if not run.success})
-    return {"runs": len(runs), "ran": ran, "main_cpu_s": spent, "failed": failed}
+    return {"runs": len(runs), "main_cpu_s": spent, "failed": failed}
 
 
 def deliver(home: str, *recordings: str) -> dict[str, Any]:
     """Put drives into the landing zone, then turn the crank until nothing is requested."""
     fleet = _fleet(home)
-    before = work_done(fleet)
     for name in recordings:
         path, _, depot_revision = name.partition("=")
         depot, _, revision = depot_revision.partition(":")
@@ -100,20 +112,37 @@ def deliver(home: str, *recordings: str) -> dict[str, Any]:
             drive_id=vehicle,
             dbc_folders=[folder.parent / "dbc"],
         )
-    return _turned(fleet, before)
+    return _turned(fleet)
 
 
 def turn(home: str) -> dict[str, Any]:
     """Turn the crank with nothing delivered."""
+    return _turned(_fleet(home))
+
+
+def conditions(home: str) -> dict[str, Any]:
+    """Tick the automation conditions twice, as the daemon does: what they ask for where nothing changed."""
+    import dagster as dg
+
+    from fleet_assets.build import build_defs
+
     fleet = _fleet(home)
-    return _turned(fleet, work_done(fleet))
+    defs = build_defs(resource_overrides={"ingestion": fleet.fleet})
+    with fleet.instance() as instance:
+        first = dg.evaluate_automation_conditions(defs, instance)
+        second = dg.evaluate_automation_conditions(defs, instance, cursor=first.cursor)
+    return {"requested": first.total_requested + second.total_requested}
 
 
 def planning(home: str) -> dict[str, Any]:
-    """Ask the ledger what is stale, from cold caches: nothing."""
+    """Ask the ledger what is stale: nothing. Imports apart, from cold caches."""
+    import tempfile
+
     from fleet_assets.operators import STEPS
     from fleet_assets.provenance.staleness import stale_partitions
 
+    with tempfile.TemporaryDirectory() as empty:
+        stale_partitions(_fleet(empty).fleet, STEPS)
     fleet = _fleet(home)
     before = time.process_time()
     _ = fleet.fleet.lake.catalog
@@ -133,7 +162,7 @@ def force(home: str) -> dict[str, Any]:
     from partitions.keys import to_dagster
 
     fleet = _fleet(home)
-    before, files = work_done(fleet), stored(home)
+    files = stored(home)
     wanted: dict[tuple[str, ...], set[str]] = {}
     for step in STEPS:
         for name in step.operator.outputs:
@@ -158,9 +187,8 @@ def force(home: str) -> dict[str, Any]:
         ]
     after = stored(home)
     written = sum(size for path, (size, _) in after.items() if files.get(path) != after[path])
-    ran = {name: units for name, units in (work_done(fleet) - before).items() if units}
     failed = sorted({run.error or "gate" for run in runs if not run.success})
-    return {"runs": len(runs), "ran": ran, "written_bytes": written, "failed": failed}
+    return {"runs": len(runs), "written_bytes": written, "failed": failed}
 
 
 def digests(home: str) -> dict[str, Any]:
@@ -178,6 +206,19 @@ def nothing(home: str) -> dict[str, Any]:
     return {}
 
 
+def workers(home: str) -> dict[str, Any]:
+    """The same, and the engine's workers with what they import before the first drive."""
+    from resources.engine import ProcessPoolEngine
+
+    nothing(home)
+    list(ProcessPoolEngine(2).run(_imports, [("1", None), ("2", None)]))
+    return {}
+
+
+def _imports(_: None) -> None:
+    import fleet_assets.operators  # noqa: F401
+
+
 def loop(*recordings: str) -> dict[str, Any]:
     """The sequential script that most teams have: decode every message of every drive with the `mcap` library."""
     from mcap.reader import make_reader
@@ -193,7 +234,20 @@ def loop(*recordings: str) -> dict[str, Any]:
 
 
 STEPS_BY_NAME: dict[str, Callable[..., dict[str, Any]]] = {
-    function.__name__: function for function in (deliver, turn, planning, force, digests, nothing, loop)
+    function.__name__: function
+    for function in (
+        deliver,
+        turn,
+        conditions,
+        planning,
+        force,
+        digests,
+        work,
+        descendants,
+        nothing,
+        workers,
+        loop,
+    )
 }
 
 if CHANGED in os.environ and __name__ in {"__main__", "__mp_main__"}:

@@ -10,9 +10,11 @@ from typing import Any
 
 from benchmarks.lidar import lidar
 from benchmarks.measure import ROOT, in_subprocess, report, spent
-from benchmarks.media import keyframes
+from benchmarks.media import keyframes, redaction
+from benchmarks.planning import planning
 from benchmarks.readers import memory, readers
 from benchmarks.restatement import restatement
+from benchmarks.search import search
 from benchmarks.simulator import simulator
 
 REAL_DATA = ROOT.parent / "shared" / "data"
@@ -137,10 +139,13 @@ BENCHMARKS: dict[str, Callable[[Path], None]] = {
         memory,
         landing_to_silver,
         flat_cost,
+        planning,
         restatement,
         simulator,
         keyframes,
+        redaction,
         lidar,
+        search,
     )
 }
 

@@ -50,6 +50,7 @@ def _section(table: Table, gates: Sequence["Gate"]) -> Iterator[str]:
         "Data files": _FILES[table.kind],
         "Row order": ", ".join(table.sort_by),
         "Unique": " + ".join(table.unique) or "–",
+        **({"Personal data": "yes: of class `raw`, so that later areas cannot read it"} if table.personal else {}),
         "Made by": ", ".join(f"`{name}`" for name in makers) or "appended as it happens",
     }
     yield f"## {table.name}\n"

@@ -2,31 +2,45 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 
-from asset_checks.gates import Gate, gate_check
+from asset_checks.audit import audit_gates
+from asset_checks.catalog import catalog_gates
+from asset_checks.enrichment import enrichment_gates
+from asset_checks.gates import Gate, gate_checks
 from asset_checks.ingestion import ingestion_gates
+from asset_checks.keyframes import keyframe_gates
+from asset_checks.mining import mining_gates
+from asset_checks.redaction import redaction_gates
 from asset_checks.schema import schema_gates
 from asset_checks.telemetry import telemetry_gates
-from fleet_assets.ingestion.integrity_and_pii_redaction.assets import integrity_assets
-from fleet_assets.ingestion.sensor_sync_and_format_conversion.assets import sync_assets
+from fleet_assets.ingestion.integrity_and_pii_redaction.assets import audit_assets, integrity_assets, redaction_assets
+from fleet_assets.ingestion.map_and_weather_enrichment.assets import enrichment_assets, map_assets
+from fleet_assets.ingestion.metadata_extraction_and_catalog.assets import catalog_assets
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.assets import keyframe_assets, sync_assets
 from fleet_assets.ingestion.telemetry_and_bulk_ingestion.assets import (
     registration_assets,
     roll_up_assets,
     telemetry_assets,
 )
+from fleet_assets.mining.scene_detection_and_event_triggers.assets import event_assets
 from fleet_assets.operators import STEPS
 from fleet_assets.tables import Table, TableKind
+from fleet_assets.tables.bronze import INGESTION_LOG
+from fleet_assets.tables.maps import ROAD_NETWORK, SNAPSHOT, WEATHER_DAYS
 from fleet_assets.tables.ops import REQUESTS
-from partitions.fleet import day_depot_partitions, day_partitions, hour_partitions
+from fleet_assets.tables.redaction import REDACTION_SIGNATURES
+from partitions.fleet import day_depot_partitions, day_partitions, hour_partitions, map_snapshot_partitions
 from resources.platform import Fleet
 from resources.profiles import Profile, profile_named
 from sensors.automation import area_automation
 from sensors.conditions import GATED, GATED_ROLLUP
 from sensors.landing import landing_sensors
+from sensors.maps import map_sensors
 from sensors.restatement import sweep_sensor
+from sensors.search_index import INDEX, outdated_index
 from sensors.telemetry import telemetry_sensors
 from sensors.verdicts import Guard
 
@@ -40,6 +54,11 @@ REQUEST_BOOK = dg.AssetSpec(
 """External and without deps: feedback edges are data, and this cuts their cycles."""
 
 
+OPEN: Final = "open"
+"""Access class of every area but ingestion; whichever platform ingestion has, the others see the same one."""
+GOLD_LAYER: Final = "gold"
+_MAPS = dg.AssetSelection.assets(ROAD_NETWORK.key, WEATHER_DAYS.key)
+"""Which snapshot or report holds for a drive enters through its fingerprint."""
 _SETTLED_WITH_SIGNALS = dg.AssetSelection.assets(["bronze", "drives"], ["bronze", "quarantine"])
 """Inputs of the roll-up that are never newer than the signals of the same day, once those are there."""
 
@@ -57,7 +76,17 @@ def _ignoring(condition: dg.AutomationCondition[Any], selection: dg.AssetSelecti
 
 def all_gates(tables: Mapping[str, Table]) -> list[Gate]:
     """Every gate of the platform, generated ones first."""
-    return [*schema_gates(list(tables.values())), *ingestion_gates(tables["silver.signals"]), *telemetry_gates()]
+    return [
+        *schema_gates(list(tables.values())),
+        *ingestion_gates(tables["silver.signals"]),
+        *redaction_gates(),
+        *audit_gates(),
+        *keyframe_gates(),
+        *catalog_gates(),
+        *telemetry_gates(),
+        *enrichment_gates(),
+        *mining_gates(),
+    ]
 
 
 def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -70,25 +99,37 @@ def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, A
     chosen: Profile = profile_named(profile or os.environ.get("FLEET_PROFILE", "local"))
     resources = {**chosen.resources, **(resource_overrides or {})}
     fleet: Fleet = resources["ingestion"]
+    if "fleet" not in (resource_overrides or {}):
+        resources["fleet"] = fleet.model_copy(update={"granted": [OPEN]})
     day_depot = day_depot_partitions(fleet.settings.first_day, fleet.settings.depots)
     day, hour = day_partitions(fleet.settings.first_day), hour_partitions(fleet.settings.first_day)
+    snapshots = map_snapshot_partitions()
     tables = fleet.tables
     assets = [
         *registration_assets(day_depot),
         *sync_assets(day_depot, tables["silver.signals"], _gated(GATED)),
         *integrity_assets(day_depot, _gated(GATED)),
+        *redaction_assets(day_depot, _gated(GATED)),
+        *audit_assets(day_depot, _gated(GATED)),
+        *keyframe_assets(day_depot, _gated(GATED)),
+        *catalog_assets(day_depot, _gated(GATED)),
         *roll_up_assets(day, tables["silver.signals"], _ignoring(GATED_ROLLUP, _SETTLED_WITH_SIGNALS)),
         *telemetry_assets(hour),
+        *map_assets(snapshots),
+        *enrichment_assets(day_depot, tables["silver.signals"], _ignoring(_gated(GATED), _MAPS)),
+        *event_assets(day_depot, _gated(GATED)),
     ]
-    by_columns = {(): None, ("hour",): hour, ("day",): day, ("day", "depot"): day_depot}
+    by_columns = {(): None, ("hour",): hour, ("day",): day, ("day", "depot"): day_depot, (SNAPSHOT,): snapshots}
     named = all_gates(tables)
     guarded: dict[str, list[Guard]] = {}
     for gate in named:
         guarded.setdefault(gate.table.name, []).append(Guard(gate.key, gate.policy))
     conditional = [key for asset in assets for key in asset.keys if asset.automation_conditions_by_key.get(key)]
-    gates = [gate_check(gate, by_columns[gate.table.partition_by]) for gate in named]
+    gates = gate_checks(named, by_columns)
     bulk = [dg.AssetKey(list(t.key)) for t in tables.values() if t.kind is TableKind.BULK]
-    bulk.append(dg.AssetKey(["bronze", "ingestion_log"]))
+    # Logs are written by the assets of bulk tables, which cannot be run without them.
+    bulk += [dg.AssetKey(list(table.key)) for table in (INGESTION_LOG, REDACTION_SIGNATURES)]
+    bulk.append(INDEX)
     automation = fleet.policies["automation"]
     return dg.Definitions(
         assets=[*assets, REQUEST_BOOK],
@@ -96,7 +137,9 @@ def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, A
         sensors=[
             *landing_sensors(automation["landing_interval_s"], guarded),
             *telemetry_sensors(automation["landing_interval_s"], guarded),
-            area_automation("ingestion", conditional),
+            *map_sensors(automation["landing_interval_s"], guarded),
+            area_automation("ingestion", [key for key in conditional if key.path[0] != GOLD_LAYER]),
+            area_automation("mining", [key for key in conditional if key.path[0] == GOLD_LAYER]),
             sweep_sensor(
                 "restatement_sweep",
                 STEPS,
@@ -105,6 +148,7 @@ def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, A
                 interval_s=automation["sweep_interval_s"],
                 description="Asks the ledger which partitions are stale and requests exactly those.",
                 gates=guarded,
+                also=outdated_index,
             ),
             sweep_sensor(
                 "roll_up_sweep",

@@ -2,15 +2,19 @@
 
 import click
 
+from fleet_assets.commands.audit import audit
 from fleet_assets.commands.deliver import ingest, withdraw
 from fleet_assets.commands.demo import demo
 from fleet_assets.commands.depots import depot
 from fleet_assets.commands.drives import drives, replay
 from fleet_assets.commands.gates import check, reconcile
 from fleet_assets.commands.identity import digest, lineage, plan
+from fleet_assets.commands.maps import map_group, weather
 from fleet_assets.commands.query import requests, sql
+from fleet_assets.commands.search import search
 from fleet_assets.commands.simulate import simulate
 from fleet_assets.commands.telemetry import telemetry
+from fleet_assets.commands.triggers import triggers
 from fleet_assets.commands.vehicles import vehicle
 from fleet_assets.commands.verify import verify
 
@@ -25,8 +29,8 @@ def main() -> None:
 
 
 COMMANDS = (
-    *(demo, ingest, simulate, telemetry, depot, vehicle, drives, replay, withdraw),
-    *(sql, check, plan, digest, verify, reconcile, requests, lineage),
+    *(demo, ingest, simulate, telemetry, map_group, weather, depot, vehicle, triggers, drives, replay, audit, withdraw),
+    *(sql, search, check, plan, digest, verify, reconcile, requests, lineage),
 )
 for command in COMMANDS:
     main.add_command(command)

@@ -1,6 +1,7 @@
-"""The crank: turns the real sensors, runs and automation ticks in this process until nothing is requested.
+"""The crank: ticks the real sensors and automation and executes their runs in this process until nothing is requested.
 
-It executes what the definitions already say, on the same instance that the UI opens. It decides nothing itself.
+It executes what the definitions already say, on the same instance that the UI opens. It decides nothing itself. The
+sweeps go first, because they find everything that a drive needs in one run; automation conditions are asked at rest.
 """
 
 import time
@@ -8,10 +9,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from uuid import uuid4
 
 import dagster as dg
 
 from partitions.keys import to_dagster
+from resources.instance import run_kept_open
 from resources.processes import (
     PROCESS_TAG,
     WAITING,
@@ -74,28 +77,38 @@ class RunResult:
 
 @dataclass
 class Crank:
-    """Turns sensors and automation on an instance.
+    """Turns sensors on an instance.
 
     Attributes:
         defs: Definitions.
         instance: The instance that the UI opens too.
         on_run: Called after every run.
-        sensors: Names of the sensors to tick, in order.
-        sweeps: Names of the sweeps, ticked once nothing else is asked for.
+        sensors: Names of the sensors to tick, in order: what drives are made with, then the sweeps, which take a drive
+            from landing to the end in one run, then what they leave over.
         on_wait: Called with the reason while another process has to finish first.
     """
 
     defs: dg.Definitions
     instance: dg.DagsterInstance
     on_run: Callable[[RunResult], None] = lambda _: None
-    sensors: Sequence[str] = ("landing", "landing_quarantine", "telemetry_landing")
-    sweeps: Sequence[str] = ("restatement_sweep", "roll_up_sweep", "telemetry_hours", "telemetry_refusals")
+    sensors: Sequence[str] = (
+        "map_snapshots",
+        "weather_files",
+        "telemetry_landing",
+        "restatement_sweep",
+        "roll_up_sweep",
+        "telemetry_hours",
+        "telemetry_refusals",
+        "landing",
+        "landing_quarantine",
+    )
     on_wait: Callable[[str], None] = lambda _: None
     _cursor: Any = field(default=None, repr=False)
-    _waiting: list[str] = field(default_factory=list, repr=False)
 
     def turn(self) -> list[RunResult]:
-        """Tick until nothing is requested: landing, then automation, then the sweeps that catch what edges lost.
+        """Tick until nothing is requested, and wait while what is outstanding is in another living process's hands.
+
+        A sensor that asked for nothing is ticked again once something ran: nothing else can change its answer here.
 
         Raises:
             RuntimeError: When it does not come to rest, naming what keeps asking.
@@ -103,32 +116,52 @@ class Crank:
         close_lost_runs(self.instance)
         forgive_crashes(self.instance)
         if self._cursor is None:
-            list(self._automation())  # the first tick only learns what is there; changes count from then on
+            self._automation()  # the first tick only learns what is there; changes count from then on
         results: list[RunResult] = []
-        for _ in range(MAX_TURNS):
-            requested = self._requested()
-            if not requested:
+        idle_since: dict[str, int] = {}
+        rounds, told = 0, ""
+        while rounds < MAX_TURNS:
+            before = len(results)
+            waiting = self._round(results, idle_since)
+            if len(results) == before:
+                results += [self._run("automation", request) for request in self._automation()]
+            if len(results) > before:
+                rounds += 1
+                continue
+            if not waiting or not runs_elsewhere(self.instance):
                 return results
-            for source, request in requested:
-                results.append(self._run(source, request))
-        raise RuntimeError(f"not at rest after {MAX_TURNS} turns; last asked for: {results[-1].assets}. Report this.")
-
-    def _requested(self) -> list[tuple[str, dg.RunRequest]]:
-        """What is asked for now. Waits while what is outstanding is in the hands of another living process."""
-        told = ""
-        while True:
-            self._waiting.clear()
-            found = list(self._tick(self.sensors)) or list(self._automation()) or list(self._tick(self.sweeps))
-            if found or not self._waiting or not runs_elsewhere(self.instance):
-                return found
-            if self._waiting[0] != told:
-                told = self._waiting[0]
+            if waiting != told:
+                told = waiting
                 self.on_wait(told)
             time.sleep(POLL_S)
+        raise RuntimeError(f"not at rest after {MAX_TURNS} rounds; last asked for: {results[-1].assets}. Report this.")
+
+    def _round(self, results: list[RunResult], idle_since: dict[str, int]) -> str:
+        """Tick every sensor once whose answer may have changed, and execute what it asks for at once.
+
+        Args:
+            results: Runs of this turn so far; those of the round are appended.
+            idle_since: Sensor → number of runs after which it asked for nothing.
+
+        Returns:
+            Why a sensor waits for another process; empty when none does.
+        """
+        waiting = ""
+        for name in self.sensors:
+            if idle_since.get(name) == len(results):
+                continue
+            requests, reason = self._tick(name)
+            results += [self._run(name, request) for request in requests]
+            if not requests and reason.startswith(WAITING):
+                waiting = waiting or reason
+            elif not requests:
+                idle_since[name] = len(results)
+        return waiting
 
     def tick(self, names: Sequence[str]) -> list[RunResult]:
         """Tick these sensors once and execute what they ask for."""
-        return [self._run(source, request) for source, request in list(self._tick(names))]
+        asked = [(name, request) for name in names for request in self._tick(name)[0]]
+        return [self._run(name, request) for name, request in asked]
 
     def run(self, source: str, request: dg.RunRequest) -> RunResult:
         """Execute one request now."""
@@ -149,26 +182,28 @@ class Crank:
             raise RuntimeError(f"a check crashed on {'|'.join(partition)}: {error}")
         return tuple(_gates(outcome, "|".join(partition)))
 
-    def _tick(self, names: Sequence[str]) -> Iterator[tuple[str, dg.RunRequest]]:
-        for name in names:
-            sensor = self.defs.resolve_sensor_def(name)
-            with dg.build_sensor_context(
+    def _tick(self, name: str) -> tuple[list[dg.RunRequest], str]:
+        """What a sensor asks for and what no earlier tick did, or why it asks for nothing."""
+        sensor = self.defs.resolve_sensor_def(name)
+        with (
+            dg.build_sensor_context(
                 instance=self.instance,
                 definitions=self.defs,
                 sensor_name=name,
                 resources=dict(self.defs.resources or {}),
-            ) as context:
-                tick = sensor.evaluate_tick(context)
-            if (tick.skip_message or "").startswith(WAITING):
-                self._waiting.append(str(tick.skip_message))
-            for request in tick.run_requests or ():
-                if not self._known(request.run_key):
-                    yield name, request
+            ) as context,
+            # The daemon does the same: keys of dynamic partitions are looked up in the instance.
+            dg.partition_loading_context(dynamic_partitions_store=self.instance),
+        ):
+            tick = sensor.evaluate_tick(context)
+        requests = [request for request in tick.run_requests or () if not self._known(request.run_key)]
+        return requests, str(tick.skip_message or "")
 
     def _known(self, run_key: str | None) -> bool:
         return run_key is not None and bool(self.instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: run_key}), limit=1))
 
-    def _automation(self) -> Iterator[tuple[str, dg.RunRequest]]:
+    def _automation(self) -> list[dg.RunRequest]:
+        """What the automation conditions ask for, one request per partition."""
         tick = dg.evaluate_automation_conditions(self.defs, self.instance, cursor=self._cursor)
         self._cursor = tick.cursor
         wanted: dict[str | None, list[dg.AssetKey]] = defaultdict(list)
@@ -177,8 +212,8 @@ class Crank:
                 continue  # a gate runs with its asset
             for partition in tick.get_requested_partitions(result.key) if tick.get_num_requested(result.key) else ():
                 wanted[partition].append(result.key)
-        for partition, keys in sorted(wanted.items(), key=lambda item: str(item[0])):
-            yield "automation", dg.RunRequest(partition_key=partition, asset_selection=sorted(keys))
+        by_partition = sorted(wanted.items(), key=lambda item: str(item[0]))
+        return [dg.RunRequest(partition_key=key, asset_selection=sorted(assets)) for key, assets in by_partition]
 
     def _run(self, source: str, request: dg.RunRequest) -> RunResult:
         wall, cpu = time.perf_counter(), time.process_time()
@@ -186,14 +221,17 @@ class Crank:
         if request.run_key:
             tags[RUN_KEY_TAG] = request.run_key
         keys = list(request.asset_selection or ())
-        outcome = self.defs.resolve_implicit_global_asset_job_def().execute_in_process(
-            instance=self.instance,
-            partition_key=request.partition_key,
-            asset_selection=keys,
-            tags=tags,
-            run_config=_QUIET,
-            raise_on_error=False,
-        )
+        run_id = str(uuid4())
+        with run_kept_open(self.instance, run_id):
+            outcome = self.defs.resolve_implicit_global_asset_job_def().execute_in_process(
+                instance=self.instance,
+                partition_key=request.partition_key,
+                asset_selection=keys,
+                tags=tags,
+                run_config=_QUIET,
+                raise_on_error=False,
+                run_id=run_id,
+            )
         result = RunResult(
             run_id=outcome.run_id,
             source=source,

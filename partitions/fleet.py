@@ -8,6 +8,7 @@ import dagster as dg
 DAY: Final = "day"
 DEPOT: Final = "depot"
 HOUR: Final = "hour"
+MAP_SNAPSHOTS: Final = "map_snapshots"
 
 
 def day_partitions(first_day: str) -> dg.DailyPartitionsDefinition:
@@ -28,3 +29,8 @@ def day_depot_partitions(first_day: str, depots: Sequence[str]) -> dg.MultiParti
 def hour_partitions(first_day: str) -> dg.HourlyPartitionsDefinition:
     """UTC hours from the first day to this hour; keys are YYYY-MM-DD-HH:00. Included for the same reason as today."""
     return dg.HourlyPartitionsDefinition(start_date=f"{first_day}-00:00", timezone="UTC", end_offset=1)
+
+
+def map_snapshot_partitions() -> dg.DynamicPartitionsDefinition:
+    """Snapshots of road networks; the sensor of maps adds one per extract that landed."""
+    return dg.DynamicPartitionsDefinition(name=MAP_SNAPSHOTS)

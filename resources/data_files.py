@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fleet_assets.provenance.ledger import Entry, Partition, file_name
+from fleet_assets.provenance.objects import ACCESS_CLASSES, check_table
 from fleet_assets.tables import Table
 
 ROW_GROUP_ROWS: Final = 131_072
@@ -35,6 +37,16 @@ _PARQUET_OPTIONS: Final[Mapping[str, Any]] = {
 
 def parquet_bytes(data: pa.Table) -> bytes:
     """Serialise with pinned options: equal rows give equal bytes, no time stamp, no host name."""
+    return _serialised(data) if data.num_rows else _empty_file(data.schema)
+
+
+@cache
+def _empty_file(schema: pa.Schema) -> bytes:
+    """A file without rows: many drives have none in one table or another."""
+    return _serialised(schema.empty_table())
+
+
+def _serialised(data: pa.Table) -> bytes:
     sink = io.BytesIO()
     text = [field.name for field in data.schema if pa.types.is_string(field.type) or pa.types.is_dictionary(field.type)]
     pq.write_table(data, sink, use_dictionary=text, **_PARQUET_OPTIONS)
@@ -72,9 +84,11 @@ class DataFiles:
 
     Attributes:
         storage: pyiceberg-style storage properties; only needed for remote addresses.
+        granted: Access classes that the holder may use; personal tables are of class raw.
     """
 
     storage: Mapping[str, str]
+    granted: tuple[str, ...] = ACCESS_CLASSES
 
     def stage(self, location: str, partition: Partition, unit: str, fingerprint: str, data: pa.Table) -> Entry:
         """Write a file under a table's location. Its name carries unit, fingerprint and digest."""
@@ -101,7 +115,9 @@ class DataFiles:
 
         Raises:
             FileNotFoundError: When a committed file is gone, naming it.
+            AccessDeniedError: When the table holds personal data and class raw is not granted.
         """
+        check_table(self.granted, table)
         schema = table.arrow_schema if columns is None else pa.schema([table.arrow_schema.field(c) for c in columns])
         schema = _encoded(schema) if encoded else schema
         parts = [self._read_one(entry.path, schema) for entry in entries if entry.rows]

@@ -14,8 +14,10 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from fleet_assets.provenance.ledger import Entry, Partition, parse_file_name
+from fleet_assets.provenance.objects import ACCESS_CLASSES, check_table
 from fleet_assets.tables import Table, TableKind
 from resources.data_files import DataFiles, local_path
+from resources.iceberg_evolution import evolve
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 COMMIT_ATTEMPTS: Final = 60
 CREATE_ATTEMPTS: Final = 5
+MANIFESTS: Final = 4
+"""Manifests of a table that are merged into one: a reader opens each, a merge writes all their entries again."""
 _Made = TypeVar("_Made")
 
 
@@ -37,14 +41,19 @@ class IcebergLake:
     Args:
         properties: pyiceberg catalog properties (`type`, `uri`, `warehouse`, …).
         name: Catalog name.
+        granted: Access classes that the holder may use; tables with personal data are of class raw.
     """
 
-    def __init__(self, properties: Mapping[str, str], name: str = "fleet") -> None:
+    def __init__(
+        self, properties: Mapping[str, str], name: str = "fleet", granted: tuple[str, ...] = ACCESS_CLASSES
+    ) -> None:
         self._properties, self._name = dict(properties), name
-        self.files = DataFiles(self._properties)
+        self.files = DataFiles(self._properties, granted)
         self._lock = threading.RLock()
         self._catalog: Catalog | None = None
         self._manifests: dict[str, list[tuple[Entry, DataFile]]] = {}
+        self._loaded: dict[str, IcebergTable] = {}
+        self._held: dict[str, tuple[str, dict[Partition, list[Entry]]]] = {}
 
     @property
     def catalog(self) -> "Catalog":
@@ -64,12 +73,24 @@ class IcebergLake:
 
     def entries(self, table: Table, partition: Partition | None = None) -> list[Entry]:
         """Committed files of a table, or of one partition of it, sorted by (partition, unit)."""
-        found = [
-            entry
-            for entry, _ in self._files(self._load(table))
-            if partition is None or entry.partition == tuple(partition)
-        ]
-        return sorted(found, key=lambda entry: (entry.partition, entry.unit, entry.fingerprint))
+        held = self._by_partition(table)
+        if partition is not None:
+            return list(held.get(tuple(partition), ()))
+        return [entry for entries in held.values() for entry in entries]
+
+    def _by_partition(self, table: Table) -> dict[Partition, list[Entry]]:
+        """Sorted entries by partition, partitions in order; put together once per state of the table."""
+        loaded = self._load(table)
+        if loaded is None:
+            return {}
+        state, held = self._held.get(table.name, ("", {}))
+        if state != loaded.metadata_location:
+            held = {}
+            files = (entry for entry, _ in self._files(loaded))
+            for entry in sorted(files, key=lambda entry: (entry.partition, entry.unit, entry.fingerprint)):
+                held.setdefault(entry.partition, []).append(entry)
+            self._held[table.name] = (loaded.metadata_location, held)
+        return held
 
     def read(self, table: Table, entries: Sequence[Entry], columns: Sequence[str] | None = None) -> pa.Table:
         """Rows of the given files, in the order of the files; an empty table for none."""
@@ -80,7 +101,12 @@ class IcebergLake:
         return self.read(table, self.entries(table, partition), columns)
 
     def dataset(self, table: Table) -> pads.Dataset:
-        """Lazy view of a table for SQL engines, which then push projections and filters down."""
+        """Lazy view of a table for SQL engines, which then push projections and filters down.
+
+        Raises:
+            AccessDeniedError: When the table holds personal data and class raw is not granted.
+        """
+        check_table(self.files.granted, table)
         paths = [entry.path for entry in self.entries(table) if entry.rows]
         local = [str(local_path(path)) for path in paths]
         if not paths:
@@ -92,10 +118,37 @@ class IcebergLake:
     def _load(self, table: Table) -> "IcebergTable | None":
         from pyiceberg.exceptions import NoSuchTableError
 
+        location = self._location_in_catalog(table)
+        known = self._loaded.get(table.name)
+        if known is not None and location is not None and known.metadata_location == location:
+            return known
         try:
-            return self.catalog.load_table(table.key)
+            loaded = self.catalog.load_table(table.key)
         except NoSuchTableError:
             return None
+        self._loaded[table.name] = loaded
+        return loaded
+
+    def _location_in_catalog(self, table: Table) -> str | None:
+        """Where the table's metadata is now, found out without parsing it; None where only loading the table tells.
+
+        Metadata files are immutable, and they grow with every commit: asking a SQL catalog for the name costs one row.
+        """
+        from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
+        from sqlalchemy import select
+
+        catalog = self.catalog
+        if not isinstance(catalog, SqlCatalog):
+            return None
+        namespace, name = table.key
+        asked = select(IcebergTables.metadata_location).where(
+            IcebergTables.catalog_name == catalog.name,
+            IcebergTables.table_namespace == namespace,
+            IcebergTables.table_name == name,
+        )
+        with catalog.engine.connect() as connection:
+            location: str | None = connection.scalar(asked)
+        return location
 
     def _files(self, loaded: "IcebergTable | None") -> Iterator[tuple[Entry, "DataFile"]]:
         if loaded is None or (snapshot := loaded.current_snapshot()) is None:
@@ -176,33 +229,25 @@ class IcebergLake:
         if not drop and not new:
             return
         properties = {f"fleet.{name}": value for name, value in cost.items()}
-        with (
-            loaded.transaction() as transaction,
-            transaction.update_snapshot(snapshot_properties=properties).overwrite() as overwrite,
-        ):
-            for data_file in drop:
-                overwrite.delete_data_file(data_file)
-            for entry in new:
-                overwrite.append_data_file(_data_file(entry, loaded))
+        with loaded.transaction() as transaction:
+            update = transaction.update_snapshot(snapshot_properties=properties)
+            # Only an append merges small manifests; without that every later reading opens one per commit ever made.
+            with update.overwrite() if drop else update.merge_append() as snapshot:
+                for data_file in drop:
+                    snapshot.delete_data_file(data_file)
+                for entry in new:
+                    snapshot.append_data_file(_data_file(entry, loaded))
 
     def _ensure(self, table: Table) -> "IcebergTable":
+        """The table as it is defined: made, or evolved, where it is not so yet.
+
+        Raises:
+            IncompatibleSchemaError: When the lake holds what the definition takes away.
+        """
         loaded = self._load(table)
         if loaded is None:
             return self._create(table)
-        known = set(loaded.schema().column_names)
-        return self._widen(loaded, table) if any(column.name not in known for column in table.columns) else loaded
-
-    def _widen(self, loaded: "IcebergTable", table: Table) -> "IcebergTable":
-        """Add the columns that the table got since; files written before read as null there."""
-        from pyiceberg.exceptions import CommitFailedException
-        from pyiceberg.io.pyarrow import _pyarrow_to_schema_without_ids
-
-        known = set(loaded.schema().column_names)
-        with contextlib.suppress(CommitFailedException), loaded.update_schema() as update:  # another writer was first
-            for field in _pyarrow_to_schema_without_ids(table.arrow_schema).fields:
-                if field.name not in known:
-                    update.add_column(field.name, field.field_type)
-        return self.catalog.load_table(table.key)
+        return self.catalog.load_table(table.key) if evolve(loaded, table) else loaded
 
     def _create(self, table: Table) -> "IcebergTable":
         from pyiceberg.exceptions import CommitFailedException, NamespaceAlreadyExistsError, TableAlreadyExistsError
@@ -221,6 +266,8 @@ class IcebergLake:
             for index, name in enumerate(table.partition_by)
         ]
         properties = {
+            "commit.manifest-merge.enabled": "true",
+            "commit.manifest.min-count-to-merge": str(MANIFESTS),
             "commit.retry.num-retries": "0",  # our own loop recomputes what to drop before each attempt
             "schema.name-mapping.default": schema.name_mapping.model_dump_json(),
             "write.metadata.delete-after-commit.enabled": "true",
@@ -245,14 +292,14 @@ def _despite_race(make: Callable[[], _Made]) -> _Made:
     return make()
 
 
-_lakes: dict[tuple[tuple[str, str], ...], IcebergLake] = {}
+_lakes: dict[tuple[tuple[tuple[str, str], ...], tuple[str, ...]], IcebergLake] = {}
 
 
-def open_lake(properties: Mapping[str, str]) -> IcebergLake:
+def open_lake(properties: Mapping[str, str], granted: tuple[str, ...] = ACCESS_CLASSES) -> IcebergLake:
     """The lake of a catalog, once per process: manifests are immutable, so what was read of them stays true."""
-    key = tuple(sorted(properties.items()))
+    key = (tuple(sorted(properties.items())), granted)
     if key not in _lakes:
-        _lakes[key] = IcebergLake(properties)
+        _lakes[key] = IcebergLake(properties, granted=granted)
     return _lakes[key]
 
 

@@ -85,13 +85,13 @@ class LocalLanding:
             raise RefusedUploadError("missing_file", path, "every file of the manifest is uploaded", remedy)
         return target
 
-    def batches(self) -> list[BatchFile]:
+    def batches(self, folder: str = FOLDER) -> list[BatchFile]:
         """See `Landing.batches`. Links are no batches: what they lead to may change unseen."""
         found = []
-        top = self.root / FOLDER
-        for folder, below, files in os.walk(top):
+        top = self.root / folder
+        for place, below, files in os.walk(top):
             below[:] = [name for name in below if is_batch_name(name)]
-            for path in (Path(folder, name) for name in files if is_batch_name(name)):
+            for path in (Path(place, name) for name in files if is_batch_name(name)):
                 try:
                     state = path.lstat()
                 except FileNotFoundError:
@@ -101,24 +101,31 @@ class LocalLanding:
                     found.append(BatchFile(path.relative_to(top).as_posix(), state.st_size, stamp))
         return sorted(found, key=lambda batch: batch.name)
 
-    def batch(self, batch: BatchFile) -> Path:
+    def batch(self, batch: BatchFile, folder: str = FOLDER) -> Path:
         """See `Landing.batch`."""
-        return self.root / FOLDER / batch.name
+        return self.root / folder / batch.name
 
-    def put_batch(self, source: Path) -> tuple[str, str]:
-        """Copy a file into the landing zone under its digest, in one rename. Returns (name, digest).
+    def put_batch(
+        self, source: Path, folder: str = FOLDER, named: Callable[[str], str] = lambda sha256: sha256[:32]
+    ) -> tuple[str, str]:
+        """Copy a file into a folder of the landing zone, in one rename. Returns (name, digest).
 
         The same content again is dropped.
+
+        Args:
+            source: The file.
+            folder: Folder of the landing zone.
+            named: Its name there, made of its digest.
         """
         staged, (file,) = self.stage([("batch", source)])
-        target = self.root / FOLDER / file.sha256[:32]
+        target = self.root / folder / named(file.sha256)
         try:
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 (staged / file.path).replace(target)
         finally:
             self.discard(staged)
-        return target.name, file.sha256
+        return target.relative_to(self.root / folder).as_posix(), file.sha256
 
     def stage(
         self, sources: Sequence[tuple[str, Path]], progress: Callable[[int], None] | None = None

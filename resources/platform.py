@@ -16,6 +16,7 @@ from fleet_assets.provenance.ledger import FINGERPRINT_LENGTH, LOG_UNIT_LENGTH, 
 from fleet_assets.provenance.objects import ObjectStore
 from fleet_assets.provenance.platform import Landing
 from fleet_assets.provenance.restate import Report, Step, Wanted, restate
+from fleet_assets.provenance.signing import Verifier
 from fleet_assets.tables import Table, all_tables
 from resources.engine import ProcessPoolEngine
 from resources.home import FleetHome, open_home
@@ -25,6 +26,9 @@ from resources.objects import LocalObjects
 from resources.processes import PROCESS_TAG, process_identity
 from resources.requests import RequestBook
 from resources.s3 import S3Landing, S3Objects
+from resources.search_index import SearchIndex
+from resources.signer import LocalSigner, UnusableKeyError
+from resources.weights import WeightStore
 
 
 class UnknownTableError(LookupError):
@@ -73,7 +77,7 @@ class Fleet(dg.ConfigurableResource[None]):
             "uri": f"sqlite:///{self.settings.lake}/catalog.db?timeout=60",
             "warehouse": f"file://{self.settings.lake}/warehouse",
         }
-        return open_lake(self.catalog or local)
+        return open_lake(self.catalog or local, tuple(self.granted))
 
     @property
     def objects(self) -> ObjectStore:
@@ -91,10 +95,37 @@ class Fleet(dg.ConfigurableResource[None]):
         return LocalLanding(self.settings.landing)
 
     @property
+    def search_index(self) -> SearchIndex:
+        """The full-text index, derived from the lake."""
+        if self.bucket:
+            plain = str(self.endpoint_url.startswith("http://")).lower()
+            storage = {"aws_endpoint": self.endpoint_url, "allow_http": plain} if self.endpoint_url else {}
+            return SearchIndex(f"s3://{self.bucket}/index", storage)
+        return SearchIndex(str(self.settings.path / "index"), {})
+
+    @property
     def policies(self) -> Policies:
         """Policies in force: shipped ones under the home's own."""
         policies: Policies = self._once("policies", lambda: load_policies(self.settings.policies))
         return policies
+
+    @property
+    def weights(self) -> WeightStore:
+        """Pretrained weights, as the policies name them."""
+        return WeightStore(self.policies)
+
+    @property
+    def signing(self) -> LocalSigner:
+        """The platform's own key."""
+        return LocalSigner(key_dir=str(self.settings.keys))
+
+    @property
+    def verifier(self) -> Verifier | None:
+        """Trusts the platform's own key; None while there is none, so that nothing is signed yet."""
+        try:
+            return self.signing.verifier()
+        except UnusableKeyError:
+            return None
 
     @property
     def tables(self) -> Mapping[str, Table]:

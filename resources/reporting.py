@@ -53,7 +53,7 @@ def table_spec(
         group_name=group,
         owners=owners,
         kinds={"iceberg", "parquet"},
-        tags={"layer": table.key[0], "operator": operator.name},
+        tags={"layer": table.key[0], "operator": operator.name, **({"personal_data": "yes"} if table.personal else {})},
         code_version=operator.code_version,
         metadata={
             "dagster/column_schema": column_schema(table),
@@ -72,7 +72,10 @@ def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
 
 
 def results(
-    report: Report, tables: Mapping[str, Table], previews: Mapping[str, Preview] | None = None
+    report: Report,
+    tables: Mapping[str, Table],
+    previews: Mapping[str, Preview] | None = None,
+    figures: Mapping[str, Mapping[str, float | str]] | None = None,
 ) -> Iterator[dg.MaterializeResult[None]]:
     """One result per output table of a restatement.
 
@@ -80,12 +83,12 @@ def results(
         report: What was done.
         tables: All tables by dotted name.
         previews: Dotted table name → function that draws its partition.
+        figures: Dotted table name → further numbers and words about its partition.
     """
     for name, entries in report.entries.items():
         table = tables[name]
         metadata: dict[str, dg.MetadataValue] = {
             "dagster/row_count": dg.MetadataValue.int(sum(entry.rows for entry in entries)),
-            "dagster/column_schema": dg.MetadataValue.table_schema(column_schema(table)),
             "bytes": dg.MetadataValue.int(sum(entry.size_bytes for entry in entries)),
             "drives": dg.MetadataValue.int(len(entries)),
             "restated": dg.MetadataValue.int(len(report.plan.stale)),
@@ -93,6 +96,8 @@ def results(
             "unchanged": dg.MetadataValue.int(len(report.plan.current)),
             "worker_cpu_s": dg.MetadataValue.float(round(report.cpu_s, 3)),
         }
+        for figure, value in (figures or {}).get(name, {}).items():
+            metadata[figure] = dg.MetadataValue.text(value) if isinstance(value, str) else dg.MetadataValue.float(value)
         if previews and name in previews and (png := previews[name]()) is not None:
             metadata["preview"] = picture(png, name)
         yield dg.MaterializeResult(

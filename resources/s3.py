@@ -202,19 +202,19 @@ class S3Landing:
             raise
         return _fetch(client, self.bucket, key, self.cache / "landing" / upload / etag / path)
 
-    def batches(self) -> list[BatchFile]:
+    def batches(self, folder: str = FOLDER) -> list[BatchFile]:
         """See `Landing.batches`. An object's name only ever shows whole content, and its ETag changes with it."""
-        prefix = f"landing/{FOLDER}/"
+        prefix = f"landing/{folder}/"
         listed = _list(s3_client(self.endpoint_url), self.bucket, prefix)
         found = [BatchFile(item["Key"].removeprefix(prefix), item["Size"], item["ETag"].strip('"')) for item in listed]
         return sorted((batch for batch in found if is_batch_name(batch.name)), key=lambda batch: batch.name)
 
-    def batch(self, batch: BatchFile) -> Path:
+    def batch(self, batch: BatchFile, folder: str = FOLDER) -> Path:
         """Cached copy of one batch; see `Landing.batch`."""
         from botocore.exceptions import ClientError
 
         name = hashlib.sha256(f"{batch.name}\0{batch.stamp}".encode()).hexdigest()
-        key = f"landing/{FOLDER}/{batch.name}"
+        key = f"landing/{folder}/{batch.name}"
         try:
             return _fetch(s3_client(self.endpoint_url), self.bucket, key, self.cache / "batches" / name)
         except ClientError as error:

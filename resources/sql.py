@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from fleet_assets.provenance.objects import RAW
 from resources.platform import Fleet
 
 _DRIVE_STATUS = """
@@ -36,6 +37,8 @@ def _connection(fleet: Fleet) -> Any:
     for name, table in fleet.tables.items():
         layer, short = table.key
         connection.execute(f'create schema if not exists "{layer}"')
+        if table.personal and RAW not in fleet.granted:
+            continue
         connection.register(f"_{layer}_{short}", fleet.lake.dataset(fleet.tables[name]))
         view = f'create view "{layer}"."{short}" as select * from "_{layer}_{short}"'  # noqa: S608 - our own table names
         connection.execute(view)

@@ -17,7 +17,7 @@ from fleet_assets.provenance.staleness import Stale, partition_roots, stale_part
 from partitions.keys import from_dagster, to_dagster
 from resources.platform import Fleet
 from resources.processes import LOST_TAG, PLAN_TAG, WAITING, close_lost_runs
-from sensors.verdicts import GatesByTable, Standing, outdated_verdicts, standings
+from sensors.verdicts import GatesByTable, Standing, outdated_verdicts, standings, verdict_infos
 
 DATA_VERSION_TAG: Final = "dagster/data_version"
 PARTITION_TAG: Final = "dagster/partition"
@@ -38,6 +38,15 @@ def no_reports(fleet: Fleet) -> Mapping[Partition, Sequence[str]]:
     """Nothing beyond data versions and verdicts."""
     del fleet
     return {}
+
+
+Prepare = Callable[[Fleet, dg.DagsterInstance], None]
+"""What has to be told to Dagster before partitions can be asked for, such as their keys."""
+
+
+def nothing_to_prepare(fleet: Fleet, instance: dg.DagsterInstance) -> None:
+    """Partitions are known by the calendar."""
+    del fleet, instance
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +155,12 @@ def outstanding_reports(
     reported = _reported(instance, tables)
     missing = unreported(partition_roots(fleet, tables), reported)
     guarded = {name: guards for name, guards in gates.items() if name in tables}
-    for name, by_partition in standings(instance, guarded).items():
+    infos = verdict_infos(instance, [guard.key for guards in guarded.values() for guard in guards])
+    for name, by_partition in standings(infos, guarded).items():
         for partition in reported[name]:
             if by_partition.get(partition, Standing.UNJUDGED) is Standing.UNJUDGED:
                 missing.setdefault(partition, []).append(f"verdicts on {name}")
-    for partition, gate, policy in outdated_verdicts(instance, fleet.policies, guarded):
+    for partition, gate, policy in outdated_verdicts(instance, infos, fleet.policies, guarded):
         missing.setdefault(partition, []).append(f"verdict of {gate} under {policy}")
     return missing
 
@@ -165,7 +175,10 @@ def held_back(
     inputs = {name for step in steps for name in step.operator.inputs}
     foreign = {name for name in inputs if fleet.tables[name].partition_by != tuple(partition_by)}
     there = {entry.partition for name in foreign for entry in fleet.lake.entries(fleet.tables[name])}
-    settled = standings(instance, {name: guards for name, guards in gates.items() if name in foreign})
+    guarded = {name: guards for name, guards in gates.items() if name in foreign}
+    settled = standings(
+        verdict_infos(instance, [guard.key for guards in guarded.values() for guard in guards]), guarded
+    )
     return frozenset(
         partition[: len(partition_by)]
         for partition in there
@@ -238,6 +251,7 @@ def sweep_sensor(
     description: str,
     gates: GatesByTable = MappingProxyType({}),
     also: Reports = no_reports,
+    prepare: Prepare = nothing_to_prepare,
 ) -> dg.SensorDefinition:
     """A sensor that brings stale partitions of some steps up to date.
 
@@ -250,6 +264,7 @@ def sweep_sensor(
         description: What the sensor is for.
         gates: Gates whose verdicts it keeps up to date, and which hold back what other runs make of their tables.
         also: Further reports that a run of it would make, by partition, as long as they are outstanding.
+        prepare: Called first in every tick.
     """
 
     @dg.sensor(
@@ -262,6 +277,7 @@ def sweep_sensor(
     def sweep(context: dg.SensorEvaluationContext, ingestion: Fleet) -> Any:
         ingestion.forget()
         close_lost_runs(context.instance)
+        prepare(ingestion, context.instance)
         policy = ingestion.policies["automation"]
         observed = observe(ingestion, context.instance, steps, partition_by, gates, also=also)
         asks = decide(observed, cap=policy["runs_per_tick"], attempts=policy["attempts"])

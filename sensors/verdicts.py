@@ -16,6 +16,7 @@ from fleet_assets.provenance.ledger import Partition
 from partitions.keys import from_dagster
 
 PAGE: Final = 500
+MIN_PAGE: Final = 10
 _SETTLED: Final = {"SUCCEEDED", "FAILED"}
 
 
@@ -47,9 +48,17 @@ class Standing(IntEnum):
     """Every gate passed."""
 
 
-def _infos(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> Iterator[tuple[Partition, Any]]:
-    for info in instance.event_log_storage.get_asset_check_partition_info([key]):
-        yield (from_dagster(info.partition_key) if info.partition_key is not None else ()), info
+Infos = Mapping[dg.AssetCheckKey, Mapping[Partition, Any]]
+"""What Dagster keeps of the latest verdict on each partition, by gate."""
+
+
+def verdict_infos(instance: dg.DagsterInstance, keys: Collection[dg.AssetCheckKey]) -> Infos:
+    """What Dagster knows of some gates, in one query."""
+    found: dict[dg.AssetCheckKey, dict[Partition, Any]] = {key: {} for key in keys}
+    for info in instance.event_log_storage.get_asset_check_partition_info(list(found)) if found else ():
+        partition = from_dagster(info.partition_key) if info.partition_key is not None else ()
+        found[info.check_key][partition] = info
+    return found
 
 
 def _standing(info: Any) -> Standing:
@@ -58,13 +67,18 @@ def _standing(info: Any) -> Standing:
     return Standing.PASSED if info.latest_execution_status.value == "SUCCEEDED" else Standing.FAILED
 
 
-def standings(instance: dg.DagsterInstance, gates: GatesByTable) -> dict[str, dict[Partition, Standing]]:
-    """Standing by table and partition, one query per gate; partitions that no run ever touched are absent."""
+def standings(infos: Infos, gates: GatesByTable) -> dict[str, dict[Partition, Standing]]:
+    """Standing by table and partition; partitions that no run ever touched are absent.
+
+    Args:
+        infos: What Dagster knows of the gates.
+        gates: The gates asked about.
+    """
     found: dict[str, dict[Partition, Standing]] = {}
     for table, guards in gates.items():
         heard: dict[Partition, list[Standing]] = {}
         for guard in guards:
-            for partition, info in _infos(instance, guard.key):
+            for partition, info in infos[guard.key].items():
                 heard.setdefault(partition, []).append(_standing(info))
         found[table] = {
             partition: min(given) if len(given) == len(guards) else Standing.UNJUDGED
@@ -74,12 +88,12 @@ def standings(instance: dg.DagsterInstance, gates: GatesByTable) -> dict[str, di
 
 
 def outdated_verdicts(
-    instance: dg.DagsterInstance, policies: Policies, gates: GatesByTable
+    instance: dg.DagsterInstance, infos: Infos, policies: Policies, gates: GatesByTable
 ) -> Iterator[tuple[Partition, str, str]]:
     """(partition, gate, digest of the policies in force) of every verdict that was given under other policies."""
     for guard in (guard for guards in gates.values() for guard in guards if guard.policy):
         in_force = gate_policy_digest(guard.policy, policies)
-        settled = {partition: info for partition, info in _infos(instance, guard.key) if _standing(info)}
+        settled = {partition: info for partition, info in infos[guard.key].items() if _standing(info)}
         for partition, digest in _judged_under(instance, guard.key, settled).items():
             if digest != in_force:
                 yield partition, guard.key.to_user_string(), in_force
@@ -100,7 +114,9 @@ def _judged_under(
     unread = {partition for partition, name in names.items() if name not in _digests}
     cursor = None
     while unread:
-        page = instance.event_log_storage.get_asset_check_execution_history(key, limit=PAGE, cursor=cursor)
+        # The latest come first, and each is a verdict with all its figures: no more than are likely to be needed.
+        limit = min(PAGE, 2 * len(unread) + MIN_PAGE)
+        page = instance.event_log_storage.get_asset_check_execution_history(key, limit=limit, cursor=cursor)
         if not page:
             break
         for record in page:

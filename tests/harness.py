@@ -63,7 +63,7 @@ class TestFleet:
             settings = settings.with_depot(depot)
         replace(settings, first_day=self.first_day).save()
         self.fleet = Fleet(home=str(self.home), granted=["raw", "open"], max_workers=2, today=self.today)
-        self._memory = dg.DagsterInstance.ephemeral()
+        self._memory = None if self.durable else dg.DagsterInstance.ephemeral()
 
     def upload(
         self,
@@ -98,7 +98,7 @@ class TestFleet:
     @contextmanager
     def instance(self) -> Iterator[dg.DagsterInstance]:
         """The instance in the home, or the one in memory that all turns share."""
-        if self.durable:
+        if self._memory is None:
             with open_instance(self.home) as instance:
                 yield instance
         else:

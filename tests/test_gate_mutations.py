@@ -18,7 +18,17 @@ import pyarrow as pa
 import pytest
 
 from fleet_assets.evidence.intervals import clopper_pearson
+from fleet_assets.evidence.poisson import poisson_bounds
+from fleet_assets.evidence.verdicts import Outcome, Verdict
+from fleet_assets.ingestion.integrity_and_pii_redaction.audit.exposure import (
+    AuditedDrive,
+    Estimate,
+    ExposureRule,
+    Recall,
+)
+from fleet_assets.ingestion.integrity_and_pii_redaction.redaction.verdicts import CameraFacts
 from fleet_assets.ingestion.telemetry_and_bulk_ingestion.telemetry.verdicts import Counted
+from fleet_assets.mining.scene_detection_and_event_triggers.rates import Watched
 from fleet_assets.policy.documents import load_policies
 from fleet_assets.tables import Column, Table
 from fleet_assets.tables.silver import CLOCK_MODELS
@@ -193,9 +203,147 @@ def unheard_of(messages: int, waiting: int = 0, max_share: float = 0.25, **unkno
     return lambda gate: gate(unknown, messages, waiting, max_share=max_share, policy_digest=POLICY)
 
 
+EXPOSURE = "fleet_assets.ingestion.integrity_and_pii_redaction.audit.exposure"
+SEEN = ExposureRule(0.95, 0.05, 0.01, {"face": Recall(45, 50, 60), "plate": Recall(44, 50, 60)})
+BLIND = replace(SEEN, recall={"face": Recall(0, 5, 5)})
+
+
+def audited(*exposures: int, looked_at: int = 12, tracks: int = 9) -> list[AuditedDrive]:
+    return [AuditedDrive(f"d{n}", 12, looked_at, tracks, count, 1) for n, count in enumerate(exposures)]
+
+
+def exposed(
+    own: list[AuditedDrive], window: list[AuditedDrive] | None = None, *waiting: str, rule: ExposureRule = SEEN
+) -> Scenario:
+    return lambda gate: gate(own, waiting, own if window is None else window, rule, policy_digest=POLICY)
+
+
+def answered(value: object) -> Verdict:
+    return Verdict(Outcome.PASS, {"answer": str(value)}, POLICY, POLICY)
+
+
+def bounded(low: float, high: float, drives: int, recall: float) -> Scenario:
+    estimate = Estimate(low, high, drives, recall)
+    return lambda gate: gate(estimate, 0.25, 0.975, (POLICY, POLICY))
+
+
 TELEMETRY = "fleet_assets.ingestion.telemetry_and_bulk_ingestion.telemetry.verdicts"
 COVERAGE = "fleet_assets.ingestion.sensor_sync_and_format_conversion.coverage"
+REDACTION = "fleet_assets.ingestion.integrity_and_pii_redaction.redaction.verdicts"
+FILMED = CameraFacts("d/front", False, 100, "redacted", False, 100, 1, 99)
+HELD_CAMERA = replace(FILMED, status="quarantined", reason=True, undecodable=40, written=0)
+
+
+def redacted(*cameras: CameraFacts, waiting: Sequence[str] = ()) -> Scenario:
+    return lambda gate: gate(cameras, waiting, policy_digest=POLICY)
+
+
+def signed(problems: dict[str, str | None], *unsigned: str) -> Scenario:
+    return lambda gate: gate(problems, unsigned, policy_digest=POLICY)
+
+
+RATES: Final = "fleet_assets.mining.scene_detection_and_event_triggers.rates"
+BOUNDS: Final = poisson_bounds(10, 10.0, 0.995)
+"""Of ten events in 1,000 km, as one trigger has them at 99 % for both limits together."""
+
+
+def rated(events: int, km: float, most: float, least: float = 0.0, *, waiting: int = 0, name: str = "a") -> Scenario:
+    """One trigger with its count, its distance and its limits."""
+    limits = {"a": {"most_per_100km": most, "least_per_100km": least}}
+    watched, policy = {name: Watched(events, km * 1000.0)}, {"confidence": 0.99, "least_km": 0.1}
+    return lambda gate: gate(watched, limits, waiting, policy, policy_digest=POLICY)
+
+
 JUDGED = [
+    Judged(
+        RATES,
+        "rate_verdict",
+        ("rate_verdict", "_trigger_verdict"),
+        [
+            rated(10, 1000.0, BOUNDS.low),
+            rated(10, 1000.0, BOUNDS.low * 0.999),
+            rated(10, 1000.0, 100.0, BOUNDS.high),
+            rated(10, 1000.0, 100.0, BOUNDS.high * 1.001),
+            rated(0, 0.1, 100.0),
+            rated(0, 0.099, 100.0),
+            rated(0, 10.0, 100.0, waiting=1),
+            rated(0, 10.0, 100.0, name="unknown"),
+        ],
+    ),
+    Judged(
+        REDACTION,
+        "frames_verdict",
+        ("frames_verdict", "_problem_of"),
+        [
+            redacted(),
+            redacted(FILMED),
+            redacted(HELD_CAMERA),
+            redacted(FILMED, waiting=["late"]),
+            redacted(replace(FILMED, recorded=None)),
+            redacted(replace(FILMED, recorded=101)),
+            redacted(replace(FILMED, written=98)),
+            redacted(replace(FILMED, status=None)),
+            redacted(replace(HELD_CAMERA, reason=False)),
+            redacted(CameraFacts("d/side", False, None, "absent", False, 0, 0, 0)),
+            redacted(CameraFacts("d/side", True, None, "absent", False, 0, 0, 0)),
+        ],
+    ),
+    Judged(
+        REDACTION,
+        "signed_verdict",
+        ("signed_verdict",),
+        [signed({}), signed({"d": None}), signed({"d": "foreign key"}), signed({"d": None}, "e"), signed({}, "e")],
+    ),
+    Judged(
+        EXPOSURE,
+        "exposure_verdict",
+        ("exposure_verdict", "drives_verdict", "drives_share_verdict", "tracks_share_verdict", "_listed"),
+        [
+            exposed([]),
+            exposed([], None, "late"),
+            exposed(audited(0)),
+            exposed(audited(0, 1)),
+            exposed(audited(0, 2, 1)),
+            exposed(audited(0), None, "late"),
+            exposed(audited(0, looked_at=11)),
+            exposed(audited(0, looked_at=13)),
+            exposed(audited(*[1] * 5)),
+            exposed(audited(*[1] * 6)),
+            exposed(audited(0), audited(*[0] * 110)),
+            exposed(audited(0), audited(*[0] * 110, tracks=0)),
+            exposed(audited(0), audited(*[0] * 40, tracks=0) + audited(*[1] * 40, tracks=0)),
+            exposed(audited(0), audited(*[1] * 30)),
+            exposed(audited(0), audited(1, *[0] * 29)),
+            exposed(audited(0), rule=BLIND),
+        ],
+    ),
+    Judged(
+        EXPOSURE,
+        "judged",
+        ("judged",),
+        [
+            bounded(0.25, 0.25, 1, 0.5),
+            bounded(0.26, 0.3, 1, 0.5),
+            bounded(0.0, 0.125, 1, 0.5),
+            bounded(0.0, 0.126, 27, 0.5),
+            bounded(0.0, 0.126, 28, 0.5),
+            bounded(0.0, 0.126, 29, 0.5),
+            bounded(0.0, 0.126, 40, 0.5),
+            bounded(0.0, 0.126, 40, 0.0),
+        ],
+    ),
+    Judged(
+        EXPOSURE,
+        "enough_drives",
+        ("enough_drives",),
+        [
+            *(
+                lambda gate, recall=recall, limit=limit: answered(gate(0.975, recall, limit))
+                for recall, limit in ((0.0, 0.1), (0.5, 0.1), (1e-9, 0.1))
+            ),
+            lambda gate: answered(gate(0.975, -2 * np.expm1(np.log(0.025) / 999_999.5), 0.5)),
+        ],
+    ),
     Judged(
         TELEMETRY,
         "messages_conserved",

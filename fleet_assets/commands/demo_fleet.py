@@ -18,6 +18,7 @@ from fleet_assets.commands.demo_report import Report
 from fleet_assets.commands.placing import adopt_dbcs, find_vehicle
 from fleet_assets.commands.sending import send, write_database
 from fleet_assets.commands.session import DONE, REFUSED, Session
+from fleet_assets.commands.surroundings import land_surroundings
 from fleet_assets.commands.time_table import Spent, Watch, time_rows
 
 if TYPE_CHECKING:
@@ -195,8 +196,21 @@ class _Demo:
             fleet = self.session.fleet
             vehicle = find_vehicle(fleet.policies, fleet.settings.dbc_folder, self.plan.vehicle_spec, [Path(place)])
             adopt_dbcs(self.session, vehicle, [Path(place)])
+        self._land_world()
         for turn in sorted({step.turn for step, _ in steps}):
             self._wave(turn, [(step, drive) for step, drive in steps if step.turn == turn], vehicle)
+
+    def _land_world(self) -> None:
+        """The town's map and what its weather station reports."""
+        from resources.landing import LocalLanding
+        from services.fleet_simulator.drive_plans import with_depots
+        from services.fleet_simulator.drive_truth import NS_PER_S
+        from services.fleet_simulator.world.generate import generate_network
+
+        policy = self.session.fleet.policies["simulation"]
+        town = with_depots(generate_network(self.plan.world_seed, policy["world"]), self.plan.depots)
+        windows = [(drive.start_ns, drive.start_ns + round(drive.duration_s * NS_PER_S)) for drive in self.plan.drives]
+        land_surroundings(LocalLanding(self.session.fleet.settings.landing), town, windows, policy)
 
     def _wave(self, turn: int, steps: "Sequence[tuple[UploadStep, DrivePlan]]", vehicle: "Vehicle") -> None:
         from resources.landing import LocalLanding

@@ -158,6 +158,9 @@ def table_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str
 
 def user_errors() -> tuple[type[Exception], ...]:
     """Errors whose message is meant for the person at the terminal."""
+    from fleet_assets.geo.osm_ways import UnusableExtractError
+    from fleet_assets.ingestion.map_and_weather_enrichment.snapshots import MisnamedMapError
+    from fleet_assets.ingestion.map_and_weather_enrichment.weather_files import UnusableWeatherError
     from fleet_assets.ingestion.recordings.dbc import DbcNotFoundError
     from fleet_assets.ingestion.recordings.protocol import UnreadableRecordingError
     from fleet_assets.ingestion.sensor_sync_and_format_conversion.start_time import NoClockError
@@ -172,11 +175,14 @@ def user_errors() -> tuple[type[Exception], ...]:
         DbcNotFoundError,
         HomeError,
         InvalidPolicyError,
+        MisnamedMapError,
         NoClockError,
         RefusedUploadError,
         UnknownTableError,
         UnreadableRecordingError,
+        UnusableExtractError,
         UnusableKeyError,
+        UnusableWeatherError,
     )
 
 

@@ -15,6 +15,7 @@ from fleet_assets.commands.deliver import utc_start_ns
 from fleet_assets.commands.placing import Failure, Placed, adopt_dbcs, counting_bar, find_vehicle, refusals
 from fleet_assets.commands.sending import send, write_database
 from fleet_assets.commands.session import DONE, REFUSED, WRONG_USE, Session, fleet_command
+from fleet_assets.commands.surroundings import land_surroundings
 
 if TYPE_CHECKING:
     from fleet_assets.crank import RunResult
@@ -274,6 +275,7 @@ class _Workshop:
             write_database(folder)
             vehicle = find_vehicle(self.session.fleet.policies, home.dbc_folder, VEHICLE, [folder])
             adopt_dbcs(self.session, vehicle, [folder])
+            self._land_worlds()
             late: list[tuple[UploadStep, DrivePlan, Path]] = []
             for made in self._made(folder, home.path / "truth"):
                 plan, path = made.plan, made.recording
@@ -290,6 +292,23 @@ class _Workshop:
                 if turns and self.placed:
                     runs += self.session.crank().turn()
         return report_drives(self.session, Placed(tuple(self.placed), tuple(self.failures)), runs, turned=turns)
+
+    def _land_worlds(self) -> None:
+        """Maps and weather of the worlds that the drives take place in."""
+        from resources.landing import LocalLanding
+        from services.fleet_simulator.drive_plans import drive_shift, plan_drive
+        from services.fleet_simulator.drive_truth import NS_PER_S
+        from services.fleet_simulator.orders import world_of
+
+        policy = self.session.policies["simulation"]
+        windows: dict[str, list[tuple[int, int]]] = {}
+        for number in self.numbers:
+            plan = plan_drive(self.order, number)
+            stretch = (plan.start_ns, plan.start_ns + round(plan.duration_s * NS_PER_S))
+            windows.setdefault(drive_shift(self.order, number).region, []).append(stretch)
+        landing = LocalLanding(self.session.fleet.settings.landing)
+        for region, stretches in sorted(windows.items()):
+            land_surroundings(landing, world_of(self.source, policy, region), stretches, policy)
 
     def _upload(self, step: "UploadStep", plan: "DrivePlan", path: Path, vehicle: "Vehicle") -> None:
         from resources.landing import LocalLanding

@@ -106,8 +106,11 @@ def _of_runs(instance: "dg.DagsterInstance", runs: "Sequence[RunResult]") -> Ite
         yield Spent(workflow.replace("_", " "), cpu[workflow], wall[workflow], ", ".join(done))
     gates = [(run, gate) for run in runs for gate in run.gates]
     gates_cpu_s = sum(float(gate.metadata.get("cpu_s", 0.0)) for _, gate in gates)
-    gates_wall_s = sum(elapsed.get((run.run_id, f"{gate.asset}:{gate.gate}"), 0.0) for run, gate in gates)
-    yield Spent("gates", gates_cpu_s, gates_wall_s, f"{len(gates)} verdicts")
+    # The gates of one table are one step.
+    by_step = {
+        (run.run_id, gate.asset): elapsed.get((run.run_id, f"{gate.asset}:{gate.gate}"), 0.0) for run, gate in gates
+    }
+    yield Spent("gates", gates_cpu_s, sum(by_step.values()), f"{len(gates)} verdicts")
 
 
 def _elapsed(instance: "dg.DagsterInstance", run: "RunResult") -> dict[str, float]:

@@ -5,7 +5,15 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any, Final
 
+from fleet_assets.ingestion.integrity_and_pii_redaction.audit.operators import AUDIT, audit
 from fleet_assets.ingestion.integrity_and_pii_redaction.operators import FIND_BREACHES, HOLD_BACK, find, hold_back
+from fleet_assets.ingestion.integrity_and_pii_redaction.redaction.operators import REDACT, redact
+from fleet_assets.ingestion.metadata_extraction_and_catalog.operators import (
+    CATALOGUE,
+    DOCUMENT,
+    catalog_drive,
+    document_drive,
+)
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.keyframes.operator import (
     EXTRACT_KEYFRAMES,
     extract_keyframes,
@@ -44,6 +52,7 @@ def read_state(platform: Platform) -> IngestionState:
         last_day=platform.last_day,
         landing=platform.landing,
         objects=platform.objects,
+        weights=platform.weights,
     )
 
 
@@ -88,8 +97,26 @@ REFUSE_STEP: Final = _step(REFUSE, refuse, _refused_units)
 DECODE_STEP: Final = _step(DECODE, decode, _derived(DECODE))
 FIND_STEP: Final = _step(FIND_BREACHES, find, _derived(FIND_BREACHES))
 HOLD_BACK_STEP: Final = _step(HOLD_BACK, hold_back, _derived(HOLD_BACK))
+REDACT_STEP: Final = _step(REDACT, redact, _derived(REDACT))
+AUDIT_STEP: Final = _step(AUDIT, audit, _derived(AUDIT))
 ALIGN_STEP: Final = _step(ALIGN, align, _derived(ALIGN))
 SWEEPS_STEP: Final = _step(MAKE_SWEEPS, make_sweeps, _derived(MAKE_SWEEPS))
 KEYFRAMES_STEP: Final = _step(EXTRACT_KEYFRAMES, extract_keyframes, _derived(EXTRACT_KEYFRAMES))
+CATALOG_STEP: Final = _step(CATALOGUE, catalog_drive, _derived(CATALOGUE))
+DOCUMENT_STEP: Final = _step(DOCUMENT, document_drive, _derived(DOCUMENT))
 DAY_STEP: Final = _step(SUMMARISE_DAY, summarise_day, _day_units)
-STEPS: Final = (REGISTER_STEP, REFUSE_STEP, DECODE_STEP, FIND_STEP, HOLD_BACK_STEP, ALIGN_STEP, SWEEPS_STEP, DAY_STEP)
+STEPS: Final = (
+    REGISTER_STEP,
+    REFUSE_STEP,
+    DECODE_STEP,
+    FIND_STEP,
+    HOLD_BACK_STEP,
+    REDACT_STEP,
+    AUDIT_STEP,
+    ALIGN_STEP,
+    SWEEPS_STEP,
+    KEYFRAMES_STEP,
+    CATALOG_STEP,
+    DOCUMENT_STEP,
+    DAY_STEP,
+)

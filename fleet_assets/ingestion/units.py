@@ -14,8 +14,10 @@ from fleet_assets.ingestion.recordings.dbc import DbcNotFoundError
 from fleet_assets.ingestion.telemetry_and_bulk_ingestion.admission import Admission, Bounds, admit
 from fleet_assets.ingestion.telemetry_and_bulk_ingestion.register import REGISTER
 from fleet_assets.ingestion.vehicle import Vehicle, vehicle_of
+from fleet_assets.perception.weights import WeightSource, named_weights
 from fleet_assets.policy.documents import InvalidPolicyError, Policies, digest_of
 from fleet_assets.policy.lidar_calibration import CALIBRATIONS
+from fleet_assets.provenance.drive_units import drive_units, first_row, selected
 from fleet_assets.provenance.fingerprints import Operator, fingerprint
 from fleet_assets.provenance.ledger import Entry, LakeTables, Partition
 from fleet_assets.provenance.manifest import Upload
@@ -30,8 +32,6 @@ CALIBRATIONS_READ: Final = f"{CALIBRATIONS}*"
 """What an operator names in its policy when it reads the lidar calibrations that the drive's vehicle names."""
 UnusableVehicle = DbcNotFoundError | InvalidPolicyError
 """Why a vehicle cannot be used: a CAN database that is not there, or a spec that is gone or contradicts itself."""
-_drive_rows: dict[str, dict[str, Any]] = {}
-"""Rows of `bronze.drives` by file digest: content-addressed, so they cannot go stale."""
 
 
 @dataclass
@@ -50,6 +50,7 @@ class IngestionState:
         last_day: Last UTC day with partitions.
         landing: Where uploaded files are read.
         objects: Store of recordings.
+        weights: Pretrained weights.
     """
 
     lake: LakeTables
@@ -63,7 +64,9 @@ class IngestionState:
     last_day: str
     landing: Landing
     objects: ObjectStore
+    weights: WeightSource
     _vehicles: dict[str, Vehicle | UnusableVehicle] = field(default_factory=dict)
+    _extras: dict[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
 
     @cached_property
     def admission(self) -> Admission:
@@ -91,27 +94,47 @@ class IngestionState:
                 self._vehicles[name] = error
         return self._vehicles[name]
 
+    @cached_property
+    def _requests_by_drive(self) -> Mapping[str, Sequence[Request]]:
+        found: dict[str, list[Request]] = defaultdict(list)
+        for request in self.requests:
+            if (drive_id := request.body.get("drive_id")) is not None:
+                found[str(drive_id)].append(request)
+        return found
+
     def about(self, drive_id: str, kinds: Sequence[str]) -> list[Request]:
         """Requests of some kinds about one drive."""
-        return [r for r in self.requests if r.kind in kinds and r.body.get("drive_id") == drive_id]
+        return [request for request in self._requests_by_drive.get(drive_id, ()) if request.kind in kinds]
 
     def drive_row(self, entry: Entry) -> dict[str, Any]:
         """The row of `bronze.drives` in one data file."""
-        if entry.digest not in _drive_rows:
-            _drive_rows[entry.digest] = self.lake.read(self.tables[DRIVES], [entry]).to_pylist()[0]
-        return _drive_rows[entry.digest]
+        return first_row(self.lake, self.tables[DRIVES], entry)
 
     def fingerprint(self, operator: Operator, drive_id: str, spec: str, inputs: Mapping[str, str]) -> str:
         """Fingerprint of one drive under one operator."""
+        key = (operator.name, spec)
+        if key not in self._extras:
+            self._extras[key] = self._extras_of(operator, spec)
+        extras = dict(self._extras[key])
+        if asked := self.about(drive_id, operator.reads_requests):
+            extras["requests"] = digest_of(sorted(request.request_id for request in asked))
+        return fingerprint(operator, self.policies, sorted(inputs.items()), vehicle_spec=spec, extras=extras)
+
+    def _extras_of(self, operator: Operator, spec: str) -> Mapping[str, str]:
+        """What enters the fingerprints of all drives of one spec besides the policies."""
         extras = {}
         if "vehicles/*" in operator.policy:
             vehicle = self.vehicle(spec)
             extras["vehicle_inputs"] = vehicle.input_digest if isinstance(vehicle, Vehicle) else "missing"
             if CALIBRATIONS_READ in operator.policy and isinstance(vehicle, Vehicle):
                 extras["calibrations"] = self._calibrations_digest(vehicle)
-        if asked := self.about(drive_id, operator.reads_requests):
-            extras["requests"] = digest_of(sorted(request.request_id for request in asked))
-        return fingerprint(operator, self.policies, sorted(inputs.items()), vehicle_spec=spec, extras=extras)
+        if operator.names_weights:
+            extras["weights"] = self._weights_digest(operator)
+        return extras
+
+    def _weights_digest(self, operator: Operator) -> str:
+        named = {name for document in operator.names_weights for name in named_weights(self.policies[document])}
+        return digest_of({name: self.weights.digest(name) for name in sorted(named)})
 
     def _calibrations_digest(self, vehicle: Vehicle) -> str:
         named = {sensor.calibration for sensor in vehicle.spec.sensors.values() if sensor.calibration is not None}
@@ -151,7 +174,7 @@ def registration_units(state: IngestionState, partition: Partition | None = None
     for drive_id, entry in held.items():
         if drive_id not in state.admission.accepted and not _is_taken_out(state, drive_id, entry):
             waiting[entry.partition].append(drive_id)
-    return _select(units, waiting, {entry.partition for entry in held.values()}, partition)
+    return selected(units, waiting, {entry.partition for entry in held.values()}, partition)
 
 
 def _is_taken_out(state: IngestionState, drive_id: str, entry: Entry) -> bool:
@@ -164,30 +187,12 @@ def _is_taken_out(state: IngestionState, drive_id: str, entry: Entry) -> bool:
     return withdrawn or drive_id in state.admission.duplicates
 
 
-def _select(
-    units: Mapping[Partition, Mapping[str, UnitInput]],
-    waiting: Mapping[Partition, Sequence[str]],
-    held: set[Partition],
-    partition: Partition | None,
-) -> dict[Partition, Wanted]:
-    partitions = (set(units) | set(waiting) | held) if partition is None else {partition}
-    return {key: Wanted(units.get(key, {}), tuple(sorted(waiting.get(key, ())))) for key in sorted(partitions)}
-
-
 def derived_units(
     state: IngestionState, operator: Operator, partition: Partition | None = None
 ) -> dict[Partition, Wanted]:
     """Drives that an operator downstream of `bronze.drives` should have, by partition."""
-    inputs = {name: _by_unit(state.lake.entries(state.tables[name], partition)) for name in operator.inputs}
-    held = {entry.partition for name in operator.outputs for entry in state.lake.entries(state.tables[name], partition)}
-    units: dict[Partition, dict[str, UnitInput]] = defaultdict(dict)
-    waiting: dict[Partition, list[str]] = defaultdict(list)
-    for drive_id, drive in inputs[operator.inputs[0]].items():
-        own = {name: entries[drive_id] for name, entries in inputs.items() if drive_id in entries}
-        in_step = all(entry.partition == drive.partition for entry in own.values())
-        if len(own) < len(operator.inputs) or not in_step:
-            waiting[drive.partition].append(drive_id)
-            continue
+
+    def unit(drive_id: str, drive: Entry, own: Mapping[str, Entry]) -> UnitInput:
         row = state.drive_row(drive)
         wanted = state.fingerprint(
             operator, drive_id, row["vehicle_spec"], {name: entry.digest for name, entry in own.items()}
@@ -199,12 +204,11 @@ def derived_units(
         }
         if "vehicles/*" in operator.policy:
             context["vehicle"] = state.vehicle(row["vehicle_spec"])
-        units[drive.partition][drive_id] = UnitInput(wanted, own, context)
-    return _select(units, waiting, held, partition)
+        if operator.names_weights:
+            context["weights"] = state.weights
+        return UnitInput(wanted, own, context)
 
-
-def _by_unit(entries: Sequence[Entry]) -> dict[str, Entry]:
-    return {entry.unit: entry for entry in entries}
+    return drive_units(state.lake, state.tables, operator, unit, partition)
 
 
 Units = Callable[[IngestionState, Partition | None], Mapping[Partition, Wanted]]

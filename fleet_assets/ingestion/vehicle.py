@@ -49,9 +49,14 @@ def vehicle_of(policies: Policies, name: str, dbc_folders: Sequence[Path]) -> Ve
         InvalidSpecError: When the spec contradicts itself, the canonical signals or a calibration.
         DbcNotFoundError: When a DBC or calibration file that it needs is nowhere to be found.
     """
-    canonical = parse_canonical_signals(policies["canonical_signals"], policies.digest("canonical_signals"))
+    canonical: CanonicalSignals = policies.derived(
+        "canonical signals",
+        lambda: parse_canonical_signals(policies["canonical_signals"], policies.digest("canonical_signals")),
+    )
     document = f"vehicles/{name}"
-    spec = parse_vehicle_spec(policies[document], policies.digest(document), canonical)
+    spec: VehicleSpec = policies.derived(
+        ("vehicle spec", name), lambda: parse_vehicle_spec(policies[document], policies.digest(document), canonical)
+    )
     for named in {one.calibration for one in spec.sensors.values() if one.calibration is not None}:
         parse_lidar_calibration(policies[f"{CALIBRATIONS}{named}"])
     dbcs = find_dbcs(spec, dbc_folders)

@@ -119,7 +119,10 @@ class PlateRule:
         tiles: Tiles of the whole picture, looked at besides; None for none.
         tile_px: Longer side of a tile when the network sees it.
         padding: Boxes grow by this share of their height on every side.
-        least_aspect: Width over height from which a line may be a plate; upright bounds, so a slanted plate is squarer.
+        least_aspect: Width over height from which a line on a vehicle may be a plate; these are upright bounds, so that
+            a slanted plate is squarer.
+        tile_least_aspect: The same where no vehicle is known: numbers on road signs are squarer than plates.
+        tile_least_score: Least score of a line where no vehicle is known.
         most_width_share: Of the picture's width; a wider line is a sign or a façade, unless a vehicle carries it.
     """
 
@@ -129,6 +132,8 @@ class PlateRule:
     tile_px: int = 640
     padding: float = 0.4
     least_aspect: float = 0.8
+    tile_least_aspect: float = 0.8
+    tile_least_score: float = 0.0
     most_width_share: float = 0.5
 
 
@@ -162,9 +167,14 @@ class PlateDetector:
         parts = [self._in_area(picture, area) for area in areas]
         if self._in_tile is not None and self._rule.tiles is not None:
             found = detect_in_tiles(picture, self._in_tile, self._rule.tiles)
-            extent = found.boxes[:, 2] - found.boxes[:, 0]
-            parts.append(found[extent <= self._rule.most_width_share * width])
+            parts.append(self._plausible(found, width))
         return self._joined(parts, width, height)
+
+    def _plausible(self, found: Detections, width: int) -> Detections:
+        """Lines that may be a plate although no vehicle is known there."""
+        wide, high = (found.boxes[:, 2:] - found.boxes[:, :2]).T
+        shape = (wide <= self._rule.most_width_share * width) & (wide >= self._rule.tile_least_aspect * high)
+        return found[shape].above(self._rule.tile_least_score)
 
     def _in_area(self, picture: Picture, area: NDArray[np.float32]) -> Detections:
         left, top, right, bottom = (

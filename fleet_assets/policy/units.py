@@ -56,6 +56,7 @@ _UNITS: Final[Mapping[str, _Unit]] = {
     "mm": _unit("length", "1/1000"),
     "cm": _unit("length", "1/100"),
     "km": _unit("length", "1000"),
+    "in": _unit("length", "0.0254"),
     "ft": _unit("length", "0.3048"),
     "mi": _unit("length", "1609.344"),
     "m/s": _unit("speed"),
@@ -111,3 +112,24 @@ def conversion(unit: str, into: str) -> LinearMap:
     return LinearMap(
         scale=float(source.scale / target.scale), offset=float((source.offset - target.offset) / target.scale)
     )
+
+
+def dimension_of(unit: str) -> str:
+    """What a unit measures, e.g. ``speed``.
+
+    Raises:
+        UnknownUnitError: When the table does not list it.
+    """
+    conversion(unit, unit)
+    return _UNITS[unit].dimension
+
+
+def into_base(unit: str) -> LinearMap:
+    """The map that turns a number in a unit into its dimension's base unit (metre, second, radian, kelvin …).
+
+    Raises:
+        UnknownUnitError: When the table does not list it.
+    """
+    conversion(unit, unit)
+    known = _UNITS[unit]
+    return LinearMap(scale=float(known.scale), offset=float(known.offset))

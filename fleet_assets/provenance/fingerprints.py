@@ -31,6 +31,7 @@ class Operator:
         policy: Policy document → top-level keys that it reads (empty: all). `vehicles/*` is the drive's own spec.
         libraries: Distributions whose numerics reach the output.
         reads_requests: Kinds of requests that change the output for the drive that they name.
+        names_weights: Policy documents whose keys `weights` name the pretrained weights that it runs.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Operator:
     policy: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
     reads_requests: tuple[str, ...] = ()
+    names_weights: tuple[str, ...] = ()
 
     @property
     def code_version(self) -> str:
@@ -94,12 +96,25 @@ def fingerprint(
     Returns:
         Hex text of `FINGERPRINT_LENGTH` characters.
     """
-    parts = {
-        "operator": operator.code_version,
-        "policy": policy_digest(operator, policies, vehicle_spec),
-        "libraries": library_versions(operator),
-        "writer": _version(WRITER),
-        "inputs": sorted(inputs),
-        "extras": dict(extras or {}),
-    }
-    return hashlib.sha256(canonical_json(parts)).hexdigest()[:FINGERPRINT_LENGTH]
+    # The canonical JSON of one object whose keys are sorted; all but the unit's own part is the same for every drive.
+    own = canonical_json({"extras": dict(extras or {}), "inputs": sorted(inputs)})
+    shared = _shared_part(operator, policies, vehicle_spec)
+    return hashlib.sha256(own[:-1] + b"," + shared[1:]).hexdigest()[:FINGERPRINT_LENGTH]
+
+
+def _shared_part(operator: Operator, policies: Policies, vehicle_spec: str | None) -> bytes:
+    """What enters the fingerprints of all drives of one vehicle spec."""
+
+    def make() -> bytes:
+        return canonical_json(
+            {
+                "libraries": library_versions(operator),
+                "operator": operator.code_version,
+                "policy": policy_digest(operator, policies, vehicle_spec),
+                "writer": _version(WRITER),
+            }
+        )
+
+    reads = tuple(sorted(operator.policy.items()))
+    made: bytes = policies.derived((operator.code_version, reads, operator.libraries, vehicle_spec), make)
+    return made

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-ACCESS_CLASSES: Final = ("raw", "open")
+from fleet_assets.tables import Table
+
+RAW: Final = "raw"
+ACCESS_CLASSES: Final = (RAW, "open")
 """`raw`: as recorded, may hold personal data, ingestion only. `open`: fit for every area."""
 
 
@@ -82,6 +85,19 @@ def check_access(granted: tuple[str, ...], access: str) -> None:
         raise AccessDeniedError(
             f"objects of class {access!r} are not readable here (granted: {', '.join(granted)}). "
             "Use the redacted counterpart."
+        )
+
+
+def check_table(granted: tuple[str, ...], table: Table) -> None:
+    """Refuse a table with personal data to whoever is not granted class raw.
+
+    Raises:
+        AccessDeniedError: Naming the table and the way out.
+    """
+    if table.personal and RAW not in granted:
+        raise AccessDeniedError(
+            f"{table.name} holds personal data and is not readable here (granted: {', '.join(granted)}). "
+            "Use the tables of silver, in which positions near the ends of trips are withheld."
         )
 
 

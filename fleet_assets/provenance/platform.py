@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from fleet_assets.perception.weights import WeightSource
 from fleet_assets.policy.documents import Policies
-from fleet_assets.provenance.batches import BatchFile
+from fleet_assets.provenance.batches import FOLDER, BatchFile
 from fleet_assets.provenance.ledger import LakeTables
 from fleet_assets.provenance.manifest import Upload
 from fleet_assets.provenance.objects import ObjectStore
@@ -28,12 +29,12 @@ class Landing(Protocol):
         """
         ...
 
-    def batches(self) -> list[BatchFile]:
-        """All complete telemetry batches, sorted by name, unread."""
+    def batches(self, folder: str = FOLDER) -> list[BatchFile]:
+        """All complete files of a folder (telemetry batches where none is named), sorted by name, unread."""
         ...
 
-    def batch(self, batch: BatchFile) -> Path:
-        """Local path of one batch.
+    def batch(self, batch: BatchFile, folder: str = FOLDER) -> Path:
+        """Local path of one of them.
 
         Raises:
             FileNotFoundError: When it is gone.
@@ -94,6 +95,11 @@ class Platform(Protocol):
     @property
     def objects(self) -> ObjectStore:
         """Objects of the granted access classes."""
+        ...
+
+    @property
+    def weights(self) -> WeightSource:
+        """Pretrained weights."""
         ...
 
     @property

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 import pyarrow as pa
 
 from fleet_assets.policy.documents import Policies
+from fleet_assets.policy.personal_text import KEY, POLICY, TextRule, scrubbed_columns
 from fleet_assets.provenance.fingerprints import Operator
 from fleet_assets.provenance.ledger import Entry, LakeTables, Partition, Plan, plan, root
 from fleet_assets.tables import Table
@@ -183,10 +184,18 @@ def _run_unit(job: _Job) -> dict[str, Entry]:
         raise ValueError(f"operator returned tables {sorted(outputs)}, declared {sorted(job.locations)}")
     return {
         name: task.files.stage(
-            job.locations[name], partition, task.unit, job.fingerprint, task.tables[name].conform(data)
+            job.locations[name], partition, task.unit, job.fingerprint, _stored(task.tables[name], data, task.policies)
         )
         for name, data in outputs.items()
     }
+
+
+def _stored(table: Table, data: pa.Table, policies: Policies) -> pa.Table:
+    """Rows as they are stored: what free text says about people never gets into a table."""
+    conformed = table.conform(data)
+    if not table.free_texts:
+        return conformed
+    return scrubbed_columns(conformed, table.free_texts, TextRule.from_policy(policies[POLICY][KEY]))
 
 
 def restate(

@@ -3,8 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fleet_assets.tables.audit import AUDIT
 from fleet_assets.tables.bronze import BRONZE
+from fleet_assets.tables.catalog import CATALOG
+from fleet_assets.tables.gold import GOLD
+from fleet_assets.tables.maps import MAP_TABLES
 from fleet_assets.tables.ops import OPS
+from fleet_assets.tables.privacy import WITHHELD_POSITIONS
+from fleet_assets.tables.redaction import REDACTION
 from fleet_assets.tables.schema import Column, SchemaMismatchError, Table, TableKind
 from fleet_assets.tables.silver import SILVER, signals_table
 from fleet_assets.tables.telemetry import TELEMETRY_TABLES
@@ -18,5 +24,7 @@ def all_tables(canonical: Mapping[str, Any]) -> dict[str, Table]:
     Args:
         canonical: The document `canonical_signals` of the policies, which gives `silver.signals` its columns.
     """
-    tables = (*BRONZE, *TELEMETRY_TABLES, signals_table(canonical), *SILVER, *OPS)
+    bronze = (*BRONZE, *REDACTION, *AUDIT, *TELEMETRY_TABLES)
+    silver = (signals_table(canonical), WITHHELD_POSITIONS, *SILVER, *CATALOG, *MAP_TABLES)
+    tables = (*bronze, *silver, *GOLD, *OPS)
     return {table.name: table for table in tables}

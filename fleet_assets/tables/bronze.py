@@ -9,7 +9,7 @@ DRIVES: Final = Table(
     description="Drives of one day and depot, registered when their upload was complete; rejected ones stay listed.",
     columns=(
         *PARTITION_COLUMNS,
-        Column("vehicle_id", "string", "Vehicle that made the drive"),
+        Column("vehicle_id", "string", "Vehicle that made the drive", free_text=True),
         Column("vehicle_spec", "string", "Name of the vehicle spec that maps its channels"),
         Column("format", "string", "Recording format"),
         Column("start_ns", "int64", "Corrected start, UTC nanoseconds"),
@@ -21,7 +21,7 @@ DRIVES: Final = Table(
         Column("manifest_sha256", "string", "Digest of the manifest that registered the drive"),
         Column("revision", "int32", "Upload revision; a correction carries a higher one", minimum=0),
         Column("status", "string", "Result of landing", values=("landed", "rejected")),
-        Column("reason", "string", "Why it was rejected: rule, value, limit, remedy", nullable=True),
+        Column("reason", "string", "Why it was rejected: rule, value, limit, remedy", nullable=True, free_text=True),
     ),
     sort_by=("drive_id",),
     unique=("drive_id",),
@@ -39,6 +39,7 @@ DRIVE_FILES: Final = Table(
     ),
     sort_by=("drive_id", "path"),
     unique=("drive_id", "path"),
+    personal=True,
 )
 
 INGESTION_LOG: Final = Table(
@@ -59,6 +60,7 @@ INGESTION_LOG: Final = Table(
     unique=("event_id",),
     kind=TableKind.LOG,
     partition_by=(),
+    personal=True,
 )
 
 SENSOR_SAMPLES: Final = Table(
@@ -75,6 +77,7 @@ SENSOR_SAMPLES: Final = Table(
     ),
     sort_by=("sensor", "signal", "instance", "t_ns"),
     presorted=True,
+    personal=True,
 )
 
 SENSOR_STREAMS: Final = Table(
@@ -82,7 +85,12 @@ SENSOR_STREAMS: Final = Table(
     description="Per drive and sensor: how many messages came, when, and what the reader lost.",
     columns=(
         *PARTITION_COLUMNS,
-        Column("sensor", "string", "Sensor of the vehicle spec, or the file name for losses outside any sensor"),
+        Column(
+            "sensor",
+            "string",
+            "Sensor of the vehicle spec, or the file name for losses outside any sensor",
+            free_text=True,
+        ),
         Column("messages", "int64", "Messages read", minimum=0),
         Column(
             "items",
@@ -98,7 +106,7 @@ SENSOR_STREAMS: Final = Table(
         Column("lost_bytes", "int64", "Bytes that could not be read", minimum=0),
         Column("lost_messages", "int64", "Messages lost, where countable", nullable=True, minimum=0),
         Column("broken_rule", "string", "Why nothing or not everything could be read", nullable=True),
-        Column("message", "string", "The reader's words and the remedy", nullable=True),
+        Column("message", "string", "The reader's words and the remedy", nullable=True, free_text=True),
     ),
     sort_by=("sensor",),
     unique=("drive_id", "sensor"),
@@ -109,7 +117,7 @@ INTEGRITY_FINDINGS: Final = Table(
     description="Every breach of an integrity rule in the drives of one day and depot.",
     columns=(
         *PARTITION_COLUMNS,
-        Column("sensor", "string", "Sensor of the vehicle spec"),
+        Column("sensor", "string", "Sensor of the vehicle spec", free_text=True),
         Column("signal", "string", "Canonical signal, null when the rule is about the sensor", nullable=True),
         Column("instance", "int32", "Index among equal objects, null when all are meant", nullable=True),
         Column("rule", "string", "Rule of policies/integrity.yaml"),
@@ -123,7 +131,7 @@ INTEGRITY_FINDINGS: Final = Table(
         Column("end_ns", "int64", "Last instant concerned, inclusive"),
         Column("value", "float64", "What was found", nullable=True),
         Column("limit", "float64", "What the policy allows", nullable=True),
-        Column("message", "string", "The finding in words, with the remedy"),
+        Column("message", "string", "The finding in words, with the remedy", free_text=True),
     ),
     sort_by=("drive_id", "sensor", "rule", "t_ns", "end_ns", "signal", "instance"),
 )
@@ -135,9 +143,9 @@ QUARANTINE: Final = Table(
         *PARTITION_COLUMNS,
         Column("scope", "string", "What is held back: drive, or sensor:NAME"),
         Column("rule", "string", "Rule that was broken"),
-        Column("value", "string", "What was found"),
+        Column("value", "string", "What was found", free_text=True),
         Column("limit", "string", "What the rule allows"),
-        Column("remedy", "string", "What to do next"),
+        Column("remedy", "string", "What to do next", free_text=True),
         Column("first_seen_ns", "int64", "First instant of the recording that breaks the rule"),
         Column("released_by", "string", "Who released it and why; null while it holds", nullable=True),
     ),

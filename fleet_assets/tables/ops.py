@@ -53,6 +53,7 @@ LANDING_QUARANTINE: Final = Table(
     unique=("upload", "rule"),
     kind=TableKind.ROLLUP,
     partition_by=(),
+    personal=True,
 )
 
 OPS: Final = (REQUESTS, DAILY_COVERAGE, LANDING_QUARANTINE)

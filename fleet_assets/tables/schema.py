@@ -47,6 +47,7 @@ class Column:
         minimum: Smallest allowed value, inclusive.
         maximum: Largest allowed value, inclusive.
         values: Closed set of allowed values.
+        free_text: Whether a person or a foreign program wrote it: what it says about people is replaced.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Column:
     minimum: float | None = None
     maximum: float | None = None
     values: tuple[str, ...] = ()
+    free_text: bool = False
 
     @property
     def arrow_field(self) -> pa.Field:
@@ -114,6 +116,7 @@ class Table:
         description: What one partition means.
         partition_by: Columns whose values are the partition.
         presorted: Operators deliver the rows in order (large tables: sorting text would cost more than decoding).
+        personal: Whether rows say where a person was, so that no product is made of the table as it is.
     """
 
     key: tuple[str, str]
@@ -124,6 +127,7 @@ class Table:
     kind: TableKind = TableKind.BULK
     presorted: bool = False
     partition_by: tuple[str, ...] = ("day", "depot")
+    personal: bool = False
     arrow_schema: pa.Schema = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -141,6 +145,11 @@ class Table:
     def asset_key(self) -> str:
         """Slashed name as Dagster and people use it."""
         return "/".join(self.key)
+
+    @property
+    def free_texts(self) -> tuple[str, ...]:
+        """Columns of free text."""
+        return tuple(column.name for column in self.columns if column.free_text)
 
     def empty(self) -> pa.Table:
         """A table of this schema without rows."""

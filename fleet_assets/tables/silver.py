@@ -94,7 +94,7 @@ LIDAR_SHARDS: Final = Table(
         Column("points", "int64", "Points in the object", minimum=0),
         Column("cut_sweeps", "int64", "Sweeps left out since a finding covers them", minimum=0),
         Column("outside_sweeps", "int64", "Sweeps left out since they lie in no clip", minimum=0),
-        Column("problems", "string", "What was broken, and how often", nullable=True),
+        Column("problems", "string", "What was broken, and how often", nullable=True, free_text=True),
         Column("bytes", "int64", "Size of the object", minimum=0),
         Column("uri", "string", "Address of the object; null where there is no sweep", nullable=True),
         Column("sha256", "string", "Digest of the object", nullable=True),
@@ -111,6 +111,7 @@ KEYFRAMES: Final = Table(
         Column("clip_id", "string", "Clip that holds the instant"),
         Column("camera", "string", "Camera of the vehicle spec"),
         Column("t_ns", "int64", "Corrected capture time, UTC nanoseconds"),
+        Column("stamp_ns", "int64", "When the camera itself states to have taken it, on its own clock", nullable=True),
         Column("frame", "int64", "Number of the picture in its redacted media", minimum=0),
         Column("reason", "string", "Why it was taken", values=("event", "scene_change", "interval")),
         Column("width", "int32", "Columns of the picture", minimum=1),
@@ -125,7 +126,7 @@ KEYFRAMES: Final = Table(
 )
 
 
-SILVER: Final = (RADAR_TRACKS, CLIPS, CLOCK_MODELS, LIDAR_SHARDS, LIDAR_SWEEPS)
+SILVER: Final = (RADAR_TRACKS, CLIPS, CLOCK_MODELS, LIDAR_SHARDS, LIDAR_SWEEPS, KEYFRAMES)
 """All but `silver.signals`, which has its columns from the canonical signals."""
 
 

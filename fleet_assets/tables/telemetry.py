@@ -35,6 +35,7 @@ TELEMETRY_BATCHES: Final = Table(
     unique=("batch",),
     kind=TableKind.LOG,
     partition_by=(),
+    personal=True,
 )
 
 TELEMETRY_LINES: Final = Table(
@@ -61,6 +62,7 @@ TELEMETRY_LINES: Final = Table(
     unique=("batch", "line"),
     kind=TableKind.LOG,
     partition_by=(),
+    personal=True,
 )
 
 TELEMETRY: Final = Table(
@@ -81,6 +83,7 @@ TELEMETRY: Final = Table(
     unique=("message_id",),
     kind=TableKind.ROLLUP,
     partition_by=("hour",),
+    personal=True,
 )
 
 TELEMETRY_QUARANTINE: Final = Table(
@@ -97,6 +100,7 @@ TELEMETRY_QUARANTINE: Final = Table(
     unique=("vehicle_id", "depot", "schema", "rule"),
     kind=TableKind.ROLLUP,
     partition_by=("hour",),
+    personal=True,
 )
 
 TELEMETRY_REFUSED: Final = Table(
@@ -113,6 +117,7 @@ TELEMETRY_REFUSED: Final = Table(
     unique=("batch", "vehicle_id", "depot", "schema", "rule"),
     kind=TableKind.ROLLUP,
     partition_by=(),
+    personal=True,
 )
 
 TELEMETRY_TABLES: Final = (

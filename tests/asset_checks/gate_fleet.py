@@ -56,6 +56,7 @@ class GateFleet:
     requests: Any = field(default_factory=lambda: SimpleNamespace(all=list))
     last_day: str = "2024-06-01"
     objects: Any = None
+    weights: Any = None
 
     def wanted(self, step: Step, partition: Partition) -> Wanted:
         """See `Fleet.wanted`."""

@@ -13,7 +13,14 @@ import pytest
 
 from asset_checks import ingestion
 from fleet_assets.evidence.verdicts import Outcome, Verdict
-from fleet_assets.ingestion.steps import ALIGN_STEP, DECODE_STEP, FIND_STEP, HOLD_BACK_STEP, REGISTER_STEP
+from fleet_assets.ingestion.steps import (
+    ALIGN_STEP,
+    DECODE_STEP,
+    FIND_STEP,
+    HOLD_BACK_STEP,
+    KEYFRAMES_STEP,
+    REGISTER_STEP,
+)
 from tests.asset_checks.gate_fleet import OLD, PARTITION, POLICIES, TABLES, GateFleet
 from tests.test_gate_mutations import built, mutants
 
@@ -22,6 +29,7 @@ STEPS = {
     "bronze.sensor_samples": DECODE_STEP.operator.name,
     "bronze.integrity_findings": FIND_STEP.operator.name,
     "bronze.quarantine": HOLD_BACK_STEP.operator.name,
+    "silver.keyframes": KEYFRAMES_STEP.operator.name,
 }
 REGISTER, ALIGN = REGISTER_STEP.operator.name, ALIGN_STEP.operator.name
 ON_GRID = [column.name for column in SIGNALS.columns if column.nullable]
@@ -183,7 +191,11 @@ GATES: dict[tuple[str, str], list[Scenario]] = {
 }
 
 
-PROVEN_BY_THEIR_OWN_TESTS = {("silver.lidar_shards", "conservation"), ("silver.lidar_sweeps", "conservation")}
+PROVEN_BY_THEIR_OWN_TESTS = {
+    ("silver.lidar_shards", "conservation"),
+    ("silver.lidar_sweeps", "conservation"),
+    ("bronze.audited_media", "conservation"),
+}
 """Gates of media, whose scenarios need recordings."""
 
 
@@ -210,7 +222,7 @@ def told(verdict: Verdict) -> Any:
 
 
 PARTS = (
-    "judge_registration", "_judge_step", "judge_quarantined_share", "judge_silver", "_specs", "_clean_drives",
+    "judge_registration", "judge_step", "judge_quarantined_share", "judge_silver", "_specs", "_clean_drives",
     "judge_skew", "judge_coverage",
 )  # fmt: skip
 

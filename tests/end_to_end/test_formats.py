@@ -22,11 +22,15 @@ from tests.formats_factory import (
     write_topic_vehicle,
 )
 from tests.harness import TestFleet, utc_ns
+from tests.photo_factory import SPEC as PHOTO_VEHICLE
+from tests.photo_factory import write_photo_drive
 from tests.tracks_factory import OTHER_FORMATS, write_other, write_other_vehicle
 
 SILVER: Final = ("silver.signals", "silver.clips", "silver.radar_tracks")
-EVERY: Final = tuple(dict.fromkeys([*CAN_FORMATS, *OTHER_FORMATS]))
-QUICK: Final = ("mcap", "csv")
+PHOTOS: Final = "images"
+"""A folder of pictures in which a face is seen."""
+EVERY: Final = tuple(dict.fromkeys([*CAN_FORMATS, *OTHER_FORMATS, PHOTOS]))
+QUICK: Final = ("mcap", "csv", PHOTOS)
 
 
 def fleet_in(home: Path, *, durable: bool = False) -> TestFleet:
@@ -70,6 +74,8 @@ def test_the_same_drive_gives_the_same_silver_tables_in_every_format(
 def vehicle_of(format: str) -> str:
     if format in OTHER_FORMATS:
         return f"factory_{format}"
+    if format == PHOTOS:
+        return PHOTO_VEHICLE
     return TOPIC_VEHICLE if format in TOPIC_FORMATS else CAN_VEHICLE
 
 
@@ -91,8 +97,11 @@ class Trip:
         start_ns = utc_ns(self.start)
         if format in OTHER_FORMATS:
             path.mkdir(parents=True)
-            # A film is told from another by its length only.
-            write_other(path, format, start_utc_ns=start_ns, seconds=30.0 * 25 + self.seed, seed=self.seed)
+            # A film is told from another by its number of frames only; each fifth of them is searched for faces.
+            rows = (75.0 if format == "mp4" else 750.0) + self.seed
+            write_other(path, format, start_utc_ns=start_ns, seconds=rows, seed=self.seed)
+        elif format == PHOTOS:
+            write_photo_drive(path, start_utc_ns=start_ns, pictures=12, seed=self.seed)
         else:
             write = write_topic_drive if format in TOPIC_FORMATS else write_can_drive
             write(path, format, start_utc_ns=start_ns, seed=self.seed)

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import h3
 import pytest
 
 from fleet_assets.ingestion.recordings.dbc import dbc_folders
 from tests.harness import COMMA_SPEC, CSS_SPEC, TestFleet
+from tests.noaa import noaa_elevation
 
 pytestmark = pytest.mark.real_data
 
@@ -97,3 +99,37 @@ def test_radar_distances_are_seen_from_the_camera(real_fleet: TestFleet, real_da
     tracks = real_fleet.sql("select distance_m from silver.radar_tracks where drive_id = 'comma' order by t_ns, track")
     assert len(tracks) == len(published)
     assert np.allclose(np.sort([row["distance_m"] for row in tracks]), np.sort(published), atol=1e-6)
+
+
+def test_light_and_cells_of_the_catalog_are_those_of_noaa_and_h3(real_fleet: TestFleet) -> None:
+    positions: dict[str, list[tuple[float, float]]] = {}
+    for row in real_fleet.sql("select clip_id, lat_deg, lon_deg from silver.signals where lat_deg is not null"):
+        positions.setdefault(row["clip_id"], []).append((row["lat_deg"], row["lon_deg"]))
+    clips = real_fleet.sql("select * from silver.clip_catalog")
+    assert {row["drive_id"] for row in clips} == {"comma", "css"}
+    assert {row["light_condition"] for row in clips} == {"day"}
+    without = [row for row in clips if row["clip_id"] not in positions]  # the end of a drive may be too short for a fix
+    assert {row["h3_cells"] for row in without} <= {None}
+    assert len(without) <= 1
+    for row in (one for one in clips if one["clip_id"] in positions):
+        own = positions[row["clip_id"]]
+        assert row["h3_cells"].split() == sorted({h3.latlng_to_cell(lat, lon, 7) for lat, lon in own})
+        expected = noaa_elevation((row["start_ns"] + row["end_ns"]) // 2, *own[len(own) // 2])
+        assert row["sun_elevation_deg"] == pytest.approx(expected, abs=0.7)
+        assert min(expected, row["sun_elevation_deg"]) > 1
+
+
+def test_the_catalog_says_how_far_the_cars_went_and_how_much_there_is_of_each_signal(real_fleet: TestFleet) -> None:
+    """Distance against the path over GNSS positions, which knows nothing of the wheels."""
+    for drive in ("comma", "css"):
+        rows = real_fleet.sql(
+            f"select lat_deg, lon_deg from silver.signals where drive_id = '{drive}' "  # noqa: S608 - names of this test
+            "and lat_deg is not null order by t_ns"
+        )
+        # Ten instants apart: position noise would add up over shorter steps.
+        path = [(row["lat_deg"], row["lon_deg"]) for row in rows[::10]]
+        along = sum(h3.great_circle_distance(a, b, unit="m") for a, b in zip(path, path[1:], strict=False))
+        told = real_fleet.sql(f"select sum(distance_m) d from silver.clip_catalog where drive_id = '{drive}'")[0]["d"]  # noqa: S608
+        assert told == pytest.approx(along, rel=0.05)
+    share = real_fleet.sql("select min(share) s from silver.clip_coverage where name = 'speed_mps' and samples > 100")
+    assert share[0]["s"] > 0.9

@@ -4,18 +4,36 @@ import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from fleet_assets.ingestion.map_and_weather_enrichment.charts import Region, chart_of
+from fleet_assets.ingestion.map_and_weather_enrichment.snapshots import MAPS_FOLDER, landed_maps, landing_name
+from fleet_assets.ingestion.map_and_weather_enrichment.state import (
+    COVER_STEP,
+    ENRICH_STEP,
+    MATCH_STEP,
+    READ_MAP_STEP,
+    READ_WEATHER_STEP,
+    WEATHER_STEP,
+)
+from fleet_assets.ingestion.map_and_weather_enrichment.weather_join import WEATHER_FOLDER, reports_for
 from fleet_assets.ingestion.steps import (
     ALIGN_STEP,
+    AUDIT_STEP,
+    CATALOG_STEP,
     DAY_STEP,
     DECODE_STEP,
+    DOCUMENT_STEP,
     FIND_STEP,
     HOLD_BACK_STEP,
+    KEYFRAMES_STEP,
+    REDACT_STEP,
     REFUSE_STEP,
     REGISTER_STEP,
     SWEEPS_STEP,
@@ -29,6 +47,7 @@ from fleet_assets.ingestion.telemetry_and_bulk_ingestion.telemetry.steps import 
     REFUSE_LINES_STEP,
 )
 from fleet_assets.ingestion.vehicle import vehicle_of
+from fleet_assets.mining.steps import MINING_STEPS
 from fleet_assets.operators import STEPS
 from fleet_assets.policy.documents import digest_of, load_policies
 from fleet_assets.provenance.batches import BatchFile
@@ -38,20 +57,36 @@ from fleet_assets.provenance.ledger import Entry
 from fleet_assets.provenance.manifest import Manifest, ManifestFile, make_manifest
 from fleet_assets.provenance.restate import Moved, Step, UnitTask
 from fleet_assets.tables import all_tables
+from fleet_assets.tables.maps import DRIVE_CELLS, ROAD_CELLS, ROAD_EDGES, WEATHER_DAYS, WEATHER_OBSERVATIONS
 from resources.data_files import DataFiles, parquet_bytes
 from resources.landing import LocalLanding
 from resources.objects import LocalObjects
+from resources.weights import WeightStore
+from tests.golden.enrichment import write_map, write_weather
 from tests.harness import COMMA_SPEC, utc_ns
 from tests.lidar_factory import SPEC as LIDAR_SPEC
 from tests.lidar_factory import write_lidar_drive
 from tests.mdf4_factory import MDF4_VEHICLE, write_mdf4_drive, write_mdf4_vehicle
+from tests.photo_factory import SPEC as PHOTO_SPEC
+from tests.photo_factory import write_photo_drive
 from tests.recordings_factory import write_comma2k19_drive
 from tests.telemetry import HOUR, HOUR_NS, jsonl, message, write_probe
 
 START_NS = utc_ns("2024-05-01T08:00:00")
 PARTITION = ("2024-05-01", "north")
 WRITER = "pyarrow"
-DERIVED = (DECODE_STEP, FIND_STEP, HOLD_BACK_STEP, ALIGN_STEP, SWEEPS_STEP)
+DERIVED = (
+    DECODE_STEP,
+    FIND_STEP,
+    HOLD_BACK_STEP,
+    REDACT_STEP,
+    AUDIT_STEP,
+    ALIGN_STEP,
+    SWEEPS_STEP,
+    KEYFRAMES_STEP,
+    CATALOG_STEP,
+    DOCUMENT_STEP,
+)
 
 
 @dataclass(frozen=True)
@@ -118,12 +153,18 @@ def _scanned(folder: Path) -> Mapping[str, Path]:
     return write_lidar_drive(folder, start_utc_ns=START_NS, seconds=3, broken=True)
 
 
+def _filmed(folder: Path) -> Mapping[str, Path]:
+    """A face that crosses the picture, goes unseen for a while, and a picture that is cut off."""
+    return write_photo_drive(folder, start_utc_ns=START_NS, pictures=52, without_face=range(7, 12), damaged=(30,))
+
+
 CASES = (
     Case("clean", COMMA_SPEC, _clean),
     Case("faulty", COMMA_SPEC, _faulty),
     Case("held", COMMA_SPEC, _held),
     Case("frozen", COMMA_SPEC, _frozen),
     Case("logged", MDF4_VEHICLE, _logged, fixed_bytes=False),  # asammdf writes the time of writing
+    Case("filmed", PHOTO_SPEC, _filmed),
     Case("scanned", LIDAR_SPEC, _scanned, fixed_bytes=False),  # rosbags states its own version
 )
 TELEMETRY = (
@@ -152,6 +193,9 @@ class GoldenRun:
         self.files = DataFiles({})
         self.objects = LocalObjects(str(folder / "objects"), ("raw", "open"))
         self.outputs: dict[str, dict[str, str]] = {}
+        self.regions: list[Region] = []
+        self.days: dict[str, list[dict[str, Any]]] = {}
+        self.observations: dict[str, Entry] = {}
 
     def run(self, cases: Sequence[Case] = CASES) -> dict[str, dict[str, Any]]:
         """Operator name → its version, and the digest of each output table by drive."""
@@ -188,10 +232,51 @@ class GoldenRun:
         self._step(REGISTER_STEP, entries, registration, case.name, recorded=case.fixed_bytes)
         drive = self.files.read(self.tables["bronze.drives"], [entries["bronze.drives"]]).to_pylist()[0]
         assert drive["status"] == "landed", drive["reason"]
-        context = {"drive": drive, "vehicle": vehicle, "objects": self.objects, "requests": []}
+        context = {
+            "drive": drive,
+            "vehicle": vehicle,
+            "objects": self.objects,
+            "requests": [],
+            "weights": WeightStore(self.policies),
+        }
         for step in DERIVED:
             self._step(step, entries, context, case.name)
+        self._enrich(entries, context, case)
+        for step in MINING_STEPS:
+            self._step(step, entries, context, case.name)
         return entries
+
+    def _enrich(self, entries: dict[str, Entry], context: Mapping[str, Any], case: Case) -> None:
+        """Workflow 5: the clean drive lies on a map and near a station, the others on none."""
+        self._step(COVER_STEP, entries, context, case.name)
+        cells = self.files.read(DRIVE_CELLS, [entries[DRIVE_CELLS.name]]).to_pylist()
+        if case.name == "clean":
+            self._land_map_and_weather(self.files.read(self.tables["silver.signals"], [entries["silver.signals"]]))
+        chart = chart_of(cells, self.regions)
+        self._step(MATCH_STEP, entries, {**context, "chart": chart}, case.name)
+        reports = reports_for(cells, self.days, self.observations, self.policies["weather"]["join"])
+        self._step(WEATHER_STEP, entries, {**context, "reports": reports}, case.name)
+        self._step(ENRICH_STEP, entries, context, case.name)
+
+    def _land_map_and_weather(self, signals: pa.Table) -> None:
+        landing = LocalLanding(self.folder / "landing")
+        source = self.folder / "source"
+        write_map(source, signals)
+        landing.put_batch(source, MAPS_FOLDER, partial(landing_name, "golden", "2024-01-01"))
+        (landed,) = landed_maps(landing.batches(MAPS_FOLDER))
+        made: dict[str, Entry] = {}
+        self._step(READ_MAP_STEP, made, {"landed": landed, "landing": landing}, landed.snapshot)
+        digests = {
+            row["cell"]: row["digest"] for row in self.files.read(ROAD_CELLS, [made[ROAD_CELLS.name]]).to_pylist()
+        }
+        self.regions = [Region("golden", landed.as_of, made[ROAD_EDGES.name], digests)]
+        write_weather(source, signals)
+        landing.put_batch(source, WEATHER_FOLDER, lambda sha256: "golden.csv")
+        (file,) = landing.batches(WEATHER_FOLDER)
+        made = {}
+        self._step(READ_WEATHER_STEP, made, {"file": file, "landing": landing}, "weather")
+        self.days = {"weather": self.files.read(WEATHER_DAYS, [made[WEATHER_DAYS.name]]).to_pylist()}
+        self.observations = {"weather": made[WEATHER_OBSERVATIONS.name]}
 
     def _telemetry(self) -> None:
         """One batch: messages of two hours that share an id, one of each kind that is held back, and broken lines."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from fleet_assets.ingestion.plots import envelope
+from fleet_assets.evidence.plots import envelope
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.previews import signal_plot, skew_histogram, track_plot
 from fleet_assets.ingestion.telemetry_and_bulk_ingestion.previews import coverage_timeline
 from fleet_assets.policy.documents import load_policies

@@ -15,6 +15,7 @@ from fleet_assets.provenance.restate import Wanted
 from fleet_assets.tables import all_tables
 from resources.landing import LocalLanding
 from resources.objects import LocalObjects
+from resources.weights import WeightStore
 from tests.memory_lake import MemoryLake
 
 POLICIES = load_policies()
@@ -58,6 +59,7 @@ def state(
         last_day="2024-12-31",
         landing=LocalLanding(Path("landing")),
         objects=LocalObjects("objects"),
+        weights=WeightStore(policies),
     )
 
 

@@ -229,3 +229,21 @@ def test_a_vehicle_spec_under_another_name_than_its_files_is_refused(tmp_path: P
 def test_an_unknown_policy_is_named_with_the_known_ones_beside_it() -> None:
     with pytest.raises(InvalidPolicyError, match=r"no policy 'vehicles/nope'. Known: .*vehicles/comma2k19_rav4"):
         load_policies()["vehicles/nope"]
+
+
+def test_policies_are_parsed_again_only_when_a_text_changed(tmp_path: Path) -> None:
+    gates = tmp_path / "gates.yaml"
+    gates.write_text(GATES.format(share=0.5))
+    first = load_policies(tmp_path)
+    assert load_policies(tmp_path) is first
+    gates.write_text(GATES.format(share=0.6))  # same size, same place
+    second = load_policies(tmp_path)
+    assert second.digest("gates") != first.digest("gates")
+    gates.write_text(GATES.format(share=0.5))
+    assert load_policies(tmp_path).digest("gates") == first.digest("gates")
+    gates.unlink()
+    assert load_policies(tmp_path).digest("gates") == load_policies().digest("gates")
+
+
+def test_a_document_nested_deeper_than_anyone_writes_is_refused_with_its_line() -> None:
+    refused("a: 1\nb: " + "[" * 120 + "]" * 120, "line 2: nested deeper than 100 levels")

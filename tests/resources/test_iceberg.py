@@ -11,7 +11,7 @@ import pytest
 
 from fleet_assets.provenance.ledger import Entry, Partition, root
 from fleet_assets.tables import Column, Table
-from resources.iceberg import IcebergLake, open_lake
+from resources.iceberg import MANIFESTS, IcebergLake, open_lake
 from tests.resources.lake_writer import (
     COLUMNS,
     DRIVES_EACH,
@@ -31,6 +31,12 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def lake(tmp_path: Path) -> IcebergLake:
+    return IcebergLake(properties(tmp_path))
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> IcebergLake:
+    """Another reader of the same lake, which has read nothing yet."""
     return IcebergLake(properties(tmp_path))
 
 
@@ -95,6 +101,19 @@ def test_committing_the_same_file_again_makes_no_snapshot(lake: IcebergLake) -> 
     lake.commit(TABLE, [], removed=[replace(entry, path=entry.path + ".gone")])
     assert snapshots(lake) == before
     assert lake.entries(TABLE) == [entry]
+
+
+def test_drives_that_arrive_one_by_one_leave_few_manifests_to_read(lake: IcebergLake, fresh: IcebergLake) -> None:
+    made = [put(lake, f"d{number:02d}", [number], (FIRST, SECOND)[number % 2]) for number in range(20)]
+    put(lake, "d03", [103], SECOND, made=2)
+    made[3] = put(lake, "d03", [203], SECOND, made=3)
+    made.append(put(lake, "d20", [20]))
+    snapshot = lake.catalog.load_table(TABLE.key).current_snapshot()
+    assert snapshot is not None
+    assert len(snapshot.manifests(lake.catalog.load_table(TABLE.key).io)) <= MANIFESTS
+    for reader in (lake, fresh):
+        assert reader.entries(TABLE) == sorted(made, key=lambda entry: (entry.partition, entry.unit))
+        assert sorted(reader.rows(TABLE)["value"].to_pylist()) == sorted([*range(3), 203, *range(4, 21)])
 
 
 def test_removing_takes_the_named_files_only(lake: IcebergLake) -> None:

@@ -9,6 +9,7 @@ from fleet_assets.ingestion.integrity_and_pii_redaction.quarantine import quaran
 from fleet_assets.ingestion.integrity_and_pii_redaction.rules import find_breaches
 from fleet_assets.ingestion.sensor_series import SAMPLE_COLUMNS
 from fleet_assets.ingestion.vehicle import Vehicle
+from fleet_assets.policy.personal_text import READS
 from fleet_assets.provenance.fingerprints import Operator
 from fleet_assets.provenance.requests import Request
 from fleet_assets.provenance.restate import UnitTask
@@ -18,7 +19,7 @@ FIND_BREACHES: Final = Operator(
     version=2,
     inputs=("bronze.drives", "bronze.sensor_samples", "bronze.sensor_streams"),
     outputs=("bronze.integrity_findings",),
-    policy={"integrity": (), "canonical_signals": ("signals",), "vehicles/*": ()},
+    policy={"integrity": (), "canonical_signals": ("signals",), "vehicles/*": (), **READS},
     libraries=("numpy", "scipy"),
 )
 HOLD_BACK: Final = Operator(
@@ -26,6 +27,7 @@ HOLD_BACK: Final = Operator(
     version=1,
     inputs=("bronze.drives", "bronze.integrity_findings"),
     outputs=("bronze.quarantine",),
+    policy=READS,
     reads_requests=("release",),
 )
 

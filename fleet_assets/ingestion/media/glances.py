@@ -34,12 +34,14 @@ class Glance:
     Attributes:
         index: Its number in the media.
         t_ns: Time on the drive's clock in bronze.
+        capture_ns: When the camera states to have taken it, on its own clock; None where it states nothing.
         cells: float32[ROWS, COLUMNS], mean brightness of each part of the picture, 0 to 255.
         jpeg: Makes the whole picture: JPEG file, width, height.
     """
 
     index: int
     t_ns: int
+    capture_ns: int | None
     cells: NDArray[np.float32]
     jpeg: Callable[[], tuple[bytes, int, int]]
 
@@ -76,7 +78,7 @@ def _of_pictures(path: Path) -> Iterator[Glance]:
             for batch in file.iter_batches(_ROWS_READ, row_groups=[group], use_threads=False):
                 for row in batch.to_pylist():
                     whole = partial(tuple[bytes, int, int], (row["jpeg"], row["width"], row["height"]))
-                    yield Glance(row["frame"], row["t_ns"], _coarse(row["jpeg"]), whole)
+                    yield Glance(row["frame"], row["t_ns"], row["capture_ns"], _coarse(row["jpeg"]), whole)
 
 
 def _coarse(jpeg: bytes) -> NDArray[np.float32]:
@@ -95,7 +97,7 @@ def _of_video(path: Path, first_t_ns: int, quality: int) -> Iterator[Glance]:
         for frame in TrackFrames(file).shown():
             shift = first_t_ns - frame.t_ns if shift is None else shift
             whole = partial(_encoded, frame, quality)
-            yield Glance(frame.number, frame.t_ns + shift, cells_of(frame.brightness()), whole)
+            yield Glance(frame.number, frame.t_ns + shift, None, cells_of(frame.brightness()), whole)
     finally:
         recording.close()
 

@@ -10,7 +10,7 @@ same to the tick.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -164,6 +164,7 @@ class VideoWriter:
         self._container: Any = None
         self._shift: int | None = None
         self._last = -1
+        self._written: int | None = None
 
     def _open(self, width: int, height: int) -> None:
         import av
@@ -210,6 +211,11 @@ class VideoWriter:
         for packet in packets:
             for filtered in self._filter.filter(packet):
                 filtered.stream = self._stream
+                # Every duration but the last follows from the next frame; the encoder would guess that one.
+                shown = int(filtered.pts or 0)
+                if self._written is not None:
+                    filtered.duration = shown - self._written
+                self._written = shown
                 self._container.mux(filtered)
 
     def close(self) -> Written | None:
@@ -242,6 +248,23 @@ def redacted_writer(source: TopicPictures | VideoPictures, path: Path, policy: M
     return VideoWriter(path, policy, source) if isinstance(source, VideoPictures) else FramesWriter(path, policy)
 
 
+def pictures_in(path: Path, media: str) -> int:
+    """Pictures that a file of redacted media holds, by its own index; nothing is decoded.
+
+    Args:
+        path: The file.
+        media: ``frames`` or ``mp4``.
+    """
+    if media == FRAMES:
+        return int(pq.read_metadata(path).num_rows)
+    recording = VideoRecording({path.name: path})
+    try:
+        (file,) = recording.camera_files(_CHANNEL)
+        return TrackFrames(file).frames
+    finally:
+        recording.close()
+
+
 class RedactedPictures:
     """Pictures of a file of redacted media; see `pictures.PictureSource`.
 
@@ -263,25 +286,39 @@ class RedactedPictures:
 
     def frames(self, every: int = 1) -> Iterator[Frame]:
         """Yield pictures; see `PictureSource`."""
-        self.undecodable.clear()
-        return self._video(every) if self.media == MP4 else self._pictures(every)
+        return self._read(lambda number: number % every == 0)
 
-    def _pictures(self, every: int) -> Iterator[Frame]:
+    def numbers(self) -> list[int]:
+        """Numbers of all pictures, ascending; nothing is decoded."""
+        if self.media == MP4:
+            return list(range(pictures_in(self._path, self.media)))
+        return sorted(pq.read_table(self._path, columns=["frame"])["frame"].to_pylist())
+
+    def chosen(self, numbers: Collection[int]) -> Iterator[Frame]:
+        """Yield the pictures of these numbers, in their order; others are not decoded where the media allow it."""
+        wanted = frozenset(numbers)
+        return self._read(lambda number: number in wanted)
+
+    def _read(self, wanted: Callable[[int], bool]) -> Iterator[Frame]:
+        self.undecodable.clear()
+        return self._video(wanted) if self.media == MP4 else self._pictures(wanted)
+
+    def _pictures(self, wanted: Callable[[int], bool]) -> Iterator[Frame]:
         with pq.ParquetFile(self._path) as file:
             for group in range(file.num_row_groups):
                 for batch in file.iter_batches(8, row_groups=[group], use_threads=False):
                     for row in batch.to_pylist():
-                        if row["frame"] % every == 0:
+                        if wanted(row["frame"]):
                             bgr, _ = decoded(Picture(None, _JPEG, row["jpeg"]))
                             yield Frame(row["frame"], row["t_ns"], row["capture_ns"], bgr, row["jpeg"])
 
-    def _video(self, every: int) -> Iterator[Frame]:
+    def _video(self, wanted: Callable[[int], bool]) -> Iterator[Frame]:
         recording = VideoRecording({self._path.name: self._path})
         try:
             (file,) = recording.camera_files(_CHANNEL)
             track = TrackFrames(file)
             shift: int | None = None
-            for index, t_ns, bgr in track.read(lambda number: number % every == 0):
+            for index, t_ns, bgr in track.read(wanted):
                 shift = self._first_t_ns - t_ns if shift is None else shift
                 yield Frame(index, t_ns + shift, None, bgr, None)
             if track.undecodable:

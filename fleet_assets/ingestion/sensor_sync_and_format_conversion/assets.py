@@ -6,10 +6,12 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from fleet_assets.ingestion.integrity_and_pii_redaction.audit.vouching import require_vouched
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.previews import birds_eye
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.previews import signal_plot, skew_histogram, track_plot
 from fleet_assets.ingestion.steps import ALIGN_STEP, DECODE_STEP, KEYFRAMES_STEP, SWEEPS_STEP
 from fleet_assets.tables import Table
+from fleet_assets.tables.audit import AUDITED_MEDIA, REDACTION_AUDIT
 from fleet_assets.tables.bronze import (
     DRIVE_FILES,
     DRIVES,
@@ -18,6 +20,8 @@ from fleet_assets.tables.bronze import (
     SENSOR_SAMPLES,
     SENSOR_STREAMS,
 )
+from fleet_assets.tables.privacy import WITHHELD_POSITIONS
+from fleet_assets.tables.redaction import REDACTED_MEDIA, REDACTION_REPORT
 from fleet_assets.tables.silver import CLIPS, CLOCK_MODELS, KEYFRAMES, LIDAR_SHARDS, LIDAR_SWEEPS, RADAR_TRACKS
 from partitions.keys import from_dagster
 from resources.platform import Fleet
@@ -51,7 +55,7 @@ def sync_assets(
     @dg.multi_asset(
         name="align_signals",
         specs=specs(
-            (signals, RADAR_TRACKS, CLIPS, CLOCK_MODELS),
+            (signals, WITHHELD_POSITIONS, RADAR_TRACKS, CLIPS, CLOCK_MODELS),
             (DRIVES, SENSOR_SAMPLES, SENSOR_STREAMS, INTEGRITY_FINDINGS, QUARANTINE),
             ALIGN_STEP,
         ),
@@ -96,10 +100,20 @@ def _sweep_picture(ingestion: Fleet, sweeps: pa.Table) -> bytes | None:
 
 
 def keyframe_assets(
-    day_depot: dg.PartitionsDefinition[Any], redacted_media: Table, condition: dg.AutomationCondition[Any]
+    day_depot: dg.PartitionsDefinition[Any], condition: dg.AutomationCondition[Any]
 ) -> Sequence[dg.AssetsDefinition]:
     """`silver/keyframes`, from redacted media only."""
-    inputs = (DRIVES, redacted_media, INTEGRITY_FINDINGS, CLIPS, CLOCK_MODELS)
+    # A report that nobody trusted has signed is held back by its gate, and the keyframes with it.
+    inputs = (
+        DRIVES,
+        REDACTED_MEDIA,
+        REDACTION_REPORT,
+        REDACTION_AUDIT,
+        AUDITED_MEDIA,
+        INTEGRITY_FINDINGS,
+        CLIPS,
+        CLOCK_MODELS,
+    )
     spec = table_spec(
         KEYFRAMES,
         operator=KEYFRAMES_STEP.operator,
@@ -112,6 +126,7 @@ def keyframe_assets(
     @dg.multi_asset(name="extract_keyframes", specs=[spec], partitions_def=day_depot)
     def extract_keyframes(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
         partition = from_dagster(context.partition_key)
+        require_vouched(ingestion.lake, partition, ingestion.verifier, ingestion.signing.signer().key_id)
         report = ingestion.restate(KEYFRAMES_STEP, partition, lambda done, of: context.log.info(f"{done}/{of} drives"))
         yield from results(report, ingestion.tables)
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from fleet_assets.ingestion.integrity_and_pii_redaction.privacy.positions import withhold
 from fleet_assets.ingestion.integrity_and_pii_redaction.quarantine import held_drives
 from fleet_assets.ingestion.recordings.open import open_recording
 from fleet_assets.ingestion.recordings.protocol import UnreadableRecordingError
@@ -14,9 +15,11 @@ from fleet_assets.ingestion.sensor_sync_and_format_conversion.align import align
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.decode import decode_drive
 from fleet_assets.ingestion.vehicle import Vehicle
 from fleet_assets.policy.documents import InvalidPolicyError
+from fleet_assets.policy.personal_text import READS
 from fleet_assets.provenance.fingerprints import Operator
 from fleet_assets.provenance.objects import ObjectStore
 from fleet_assets.provenance.restate import UnitTask
+from fleet_assets.tables.privacy import WITHHELD_POSITIONS
 
 KEYS: Final = ("drive_id", "day", "depot")
 INVALID_SPEC: Final = "invalid_vehicle_spec"
@@ -25,12 +28,12 @@ DECODE: Final = Operator(
     version=1,
     inputs=("bronze.drives", "bronze.drive_files"),
     outputs=("bronze.sensor_streams", "bronze.sensor_samples"),
-    policy={"vehicles/*": (), "canonical_signals": ("signals",)},
+    policy={"vehicles/*": (), "canonical_signals": ("signals",), **READS},
     libraries=("numpy", "cantools", "pyproj"),
 )
 ALIGN: Final = Operator(
     name="sensor_sync_and_format_conversion.align",
-    version=2,
+    version=3,
     inputs=(
         "bronze.drives",
         "bronze.sensor_samples",
@@ -38,9 +41,14 @@ ALIGN: Final = Operator(
         "bronze.integrity_findings",
         "bronze.quarantine",
     ),
-    outputs=("silver.clips", "silver.clock_models", "silver.radar_tracks", "silver.signals"),
-    policy={"vehicles/*": (), "canonical_signals": (), "sync": ("clip_s", "clock", "skew")},
-    libraries=("numpy", "scipy"),
+    outputs=("silver.clips", "silver.clock_models", "silver.radar_tracks", "silver.signals", WITHHELD_POSITIONS.name),
+    policy={
+        "vehicles/*": (),
+        "canonical_signals": (),
+        "sync": ("clip_s", "clock", "skew"),
+        "privacy": ("trip_ends",),
+    },
+    libraries=("numpy", "scipy", "h3"),
 )
 
 
@@ -107,4 +115,5 @@ def align(task: UnitTask) -> Mapping[str, pa.Table]:
         task.tables["silver.signals"],
         policy=task.policies["sync"],
     )
-    return aligned
+    signals, stretches = withhold(aligned["silver.signals"], task.policies["privacy"]["trip_ends"], drive)
+    return {**aligned, "silver.signals": signals, WITHHELD_POSITIONS.name: WITHHELD_POSITIONS.from_rows(stretches)}

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fleet_assets.ingestion.plots import WIDTH_IN, envelope, figure, png, title
+from fleet_assets.evidence.plots import WIDTH_IN, envelope, figure, png, title
 
 MAX_DRIVES: Final = 6
 MAX_SIGNALS: Final = 6

@@ -4,7 +4,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from fleet_assets.ingestion.plots import figure, png, title
+from fleet_assets.evidence.plots import figure, png, title
 
 MAX_DRIVES: Final = 60
 _DAY_NS: Final = 86_400_000_000_000

@@ -11,6 +11,7 @@ from fleet_assets.ingestion.recordings.protocol import UnreadableRecordingError
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.start_time import DriveClock, NoClockError, probe_clock
 from fleet_assets.ingestion.vehicle import Vehicle
 from fleet_assets.policy.documents import InvalidPolicyError
+from fleet_assets.policy.personal_text import READS
 from fleet_assets.provenance.fingerprints import Operator
 from fleet_assets.provenance.manifest import Manifest, RefusedUploadError, day_of
 from fleet_assets.provenance.objects import ObjectMismatchError, ObjectRef, ObjectStore
@@ -22,7 +23,7 @@ REGISTER: Final = Operator(
     version=1,
     inputs=(),
     outputs=("bronze.drive_files", "bronze.drives"),
-    policy={"vehicles/*": ()},
+    policy={"vehicles/*": (), **READS},
     reads_requests=("retry",),
 )
 

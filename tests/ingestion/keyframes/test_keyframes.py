@@ -56,7 +56,21 @@ MEDIA = Table(
     (),
     "As much of the table of redacted media as keyframes read.",
 )
-TABLES = {table.name: table for table in (DRIVES, MEDIA, INTEGRITY_FINDINGS, CLIPS, CLOCK_MODELS, KEYFRAMES)}
+REPORT = Table(
+    ("bronze", "redaction_report"),
+    (*PARTITION_COLUMNS, Column("camera", "string", ""), Column("status", "string", "")),
+    (),
+    "As much of the report as keyframes read.",
+)
+AUDITED = Table(
+    ("bronze", "audited_media"),
+    (*PARTITION_COLUMNS, Column("sha256", "string", ""), Column("released", "bool", "")),
+    (),
+    "As much of the audit as keyframes read.",
+)
+TABLES = {
+    table.name: table for table in (DRIVES, MEDIA, REPORT, AUDITED, INTEGRITY_FINDINGS, CLIPS, CLOCK_MODELS, KEYFRAMES)
+}
 
 
 def picture(grey: int, width: int = 64, height: int = 48) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -125,6 +139,8 @@ class Drive:
         self.files = MemoryFiles()
         self.media: list[dict[str, Any]] = []
         self.findings: list[dict[str, Any]] = []
+        self.quarantined: set[str] = set()
+        self.exposed: set[str] = set()
 
     def put(self, path: Path, camera: str, media: str, first_t_ns: int) -> None:
         """Store a file of redacted media."""
@@ -137,7 +153,7 @@ class Drive:
         writer = FramesWriter(self.folder / f"{camera}.parquet", POLICIES["media"])
         times = [START_NS - OFFSET_NS + number * step_ms * MS for number in range(len(greys))]
         for number, (t_ns, grey) in enumerate(zip(times, greys, strict=True)):
-            writer.add(Frame(number, t_ns, None, picture(grey), None))
+            writer.add(Frame(number, t_ns, t_ns + OFFSET_NS - 1, picture(grey), None))
         written = writer.close()
         assert written is not None
         self.put(self.folder / f"{camera}.parquet", camera, written.media, written.first_t_ns)
@@ -153,7 +169,18 @@ class Drive:
              "end_ns": START_NS + (number + 1) * 2 * 10**9}
             for number in range(3)
         ]  # fmt: skip
+        report = [
+            {**PARTITION, "camera": camera, "status": "quarantined" if camera in self.quarantined else "redacted"}
+            for camera in sorted({row["camera"] for row in self.media} - {"unmentioned"})
+        ]
+        audited = [
+            {**PARTITION, "sha256": row["sha256"], "released": row["camera"] not in self.exposed}
+            for row in self.media
+            if row["camera"] != "unaudited"
+        ]
         contents = {
+            AUDITED: pa.Table.from_pylist(audited, AUDITED.arrow_schema),
+            REPORT: pa.Table.from_pylist(report, REPORT.arrow_schema),
             MEDIA: pa.Table.from_pylist(self.media, MEDIA.arrow_schema),
             INTEGRITY_FINDINGS: pa.Table.from_pylist(self.findings, INTEGRITY_FINDINGS.arrow_schema),
             CLIPS: CLIPS.from_rows(clips),
@@ -181,6 +208,7 @@ def test_times_are_those_of_the_camera_s_clock_model_and_lie_in_their_clips(tmp_
         # A drift of 100 ppm, from the reference on.
         drift = round((uncorrected - START_NS) / 10_000)
         assert row["t_ns"] == uncorrected + OFFSET_NS + drift
+        assert row["stamp_ns"] == uncorrected + OFFSET_NS - 1
         assert row["clip_id"] == f"a-{(row['t_ns'] - START_NS) // (2 * 10**9):04d}"
     assert [row["reason"] for row in rows] == ["interval"] * 6
     # Eight seconds of pictures, six of clips.
@@ -232,6 +260,17 @@ def test_a_drive_without_redacted_media_has_no_keyframes_and_nothing_is_stored(t
     drive = Drive(tmp_path)
     assert drive.keyframes() == []
     assert list(drive.objects.digests("open")) == []
+
+
+def test_media_that_the_report_does_not_vouch_for_or_the_auditor_does_not_let_go_give_no_keyframes(
+    tmp_path: Path,
+) -> None:
+    drive = Drive(tmp_path)
+    cameras = ("front", "quarantined", "unmentioned", "exposed", "unaudited")
+    for number, camera in enumerate(cameras):
+        drive.frames(camera, [50 + number] * 20)
+    drive.quarantined, drive.exposed = {"quarantined"}, {"exposed"}
+    assert {row["camera"] for row in drive.keyframes(*cameras)} == {"front"}
 
 
 def test_no_picture_is_taken_from_a_stretch_that_is_cut_from_the_camera(tmp_path: Path) -> None:

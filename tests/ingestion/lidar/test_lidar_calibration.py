@@ -20,6 +20,7 @@ def state_of(overlay: Path) -> IngestionState:
     return IngestionState(
         lake=nothing, tables={}, policies=load_policies(overlay), dbc_folders=(), uploads=(), requests=(), depots=(),
         first_day="", last_day="", landing=nothing, objects=nothing,
+        weights=nothing,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from rosbags.rosbag1 import Reader
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_typestore
 
+from fleet_assets.ingestion.recordings.messages import ros_decoding
 from fleet_assets.ingestion.recordings.messages.decoders import message_decoder
 from tests.ingestion.recordings.ros_oracle import (
     NUMBERS,
@@ -88,6 +89,25 @@ def test_how_messages_are_cut_into_calls_changes_nothing(form: str, text: str, s
         parts = np.concatenate([columns[name] for columns, _ in singly])
         assert parts.dtype == column.dtype
         np.testing.assert_array_equal(parts, column)
+
+
+@FORMS
+@settings(max_examples=12, deadline=None)
+@given(text=definitions(), seed=st.integers(0, 1 << 32))
+def test_a_message_walked_alone_as_large_ones_are_decodes_as_among_others(form: str, text: str, seed: int) -> None:
+    store, random = store_of(text), np.random.default_rng(seed)
+    payloads = [serialised(store, random_message(store, ROOT, random), form) for _ in range(30)]
+    payloads += [payload[: int(random.integers(0, len(payload) + 1))] for payload in payloads]
+    payloads += [payload + bytes(int(random.integers(0, 6))) for payload in payloads]
+    decoder = decoder_of(text, form)
+    whole, usable = decoder.columns(payloads)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ros_decoding, "LARGE_BYTES", 0)
+        alone, usable_alone = decoder.columns(payloads)
+    assert usable_alone.tolist() == usable.tolist()
+    for name, column in whole.items():
+        assert alone[name].dtype == column.dtype
+        np.testing.assert_array_equal(alone[name], column)
 
 
 @FORMS

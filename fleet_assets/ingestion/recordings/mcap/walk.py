@@ -5,11 +5,12 @@ what messages mean, and which losses a person is told of, is told in ``reader.py
 """
 
 import mmap
-import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
+
+from isal import isal_zlib
 
 from fleet_assets.ingestion.recordings.mcap.chunks import unpack_chunk
 from fleet_assets.ingestion.recordings.mcap.records import (
@@ -45,6 +46,8 @@ _NEIGHBOUR_BYTES: Final = 1 << 17
 MAX_DAMAGES: Final = 5_000
 """Damaged stretches after which the rest of a file is given up, so that hostile files end."""
 
+_LARGE_BYTES: Final = 1 << 18
+"""A message of this size is handed over at once: memory that is given back early is used again while it is warm."""
 COPIED_BYTES: Final = 4096
 """Payloads below this size are copied, larger ones are views of the file or of the unpacked chunk."""
 
@@ -222,7 +225,7 @@ class Walker:
             at, last = _take(data, at, end, self._rows, keep=self._keep)
             unproven = last if last >= 0 else unproven
             self._loose |= top and last >= 0
-            self._held_bytes += at - start
+            self._held_bytes += GATHER_BYTES if start <= last < at - _LARGE_BYTES else at - start
             if at >= end:
                 break
             record = record_at(data, at, end)
@@ -280,7 +283,7 @@ class Walker:
             for at in range(0, record.at if stated else 0, GATHER_BYTES):
                 end = min(at + GATHER_BYTES, record.at)
                 with view[at:end] as part:
-                    crc = zlib.crc32(part, crc)
+                    crc = isal_zlib.crc32(part, crc)
                 self._dropped_at = at
                 self._release(end)
         if crc != stated:

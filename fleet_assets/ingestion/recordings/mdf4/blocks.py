@@ -50,6 +50,7 @@ class BlockReader:
         self.content, self.size, self.flags = content, len(content), flags
         self._buffer = content.data
         self.problems: list[str] = []
+        self._texts: dict[int, str] = {}
         self.addresses: set[int] = set()
 
     def block(self, address: int, *ids: bytes, links: int = 0) -> Block:
@@ -105,8 +106,9 @@ class BlockReader:
 
     def text(self, address: int) -> str:
         """Text of a TX or MD block; empty where there is none."""
-        if not address:
-            return ""
+        if not address or address in self._texts:
+            return self._texts.get(address, "")
         block = self.block(address, b"##TX", b"##MD")
         raw = self.content[block.data : min(block.end, block.data + _MAX_TEXT_BYTES)].tobytes()
-        return raw.split(b"\0", 1)[0].decode("utf-8", errors="replace")
+        self._texts[address] = raw.split(b"\0", 1)[0].decode("utf-8", errors="replace")
+        return self._texts[address]

@@ -15,7 +15,7 @@ from typing import Final
 from fleet_assets.ingestion.recordings.file_order import is_dbc, lanes, transitions
 from fleet_assets.ingestion.recordings.mdf4.blocks import BrokenBlockError
 from fleet_assets.ingestion.recordings.mdf4.layout import Layout, Section, read_layout
-from fleet_assets.ingestion.recordings.mdf4.splitting import Tally, records
+from fleet_assets.ingestion.recordings.mdf4.splitting import KEPT_ROWS, Tally, Walks, records
 from fleet_assets.ingestion.recordings.mdf4.streams import (
     MessageStream,
     message_chunk,
@@ -39,11 +39,12 @@ _UPLOAD_AGAIN: Final = "Upload the file again; if the source is damaged too, wha
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """One readable file: streams per section, messages per group address, first and last time stamp."""
+    """One readable file: streams and places per section, messages per group address, first and last time stamp."""
 
     name: str
     layout: Layout
     streams: tuple[Mapping[int, MessageStream], ...]
+    walks: tuple[Walks, ...]
     counts: Mapping[int, int]
     extent_ns: tuple[int, int]
 
@@ -62,6 +63,7 @@ class Mdf4Recording:
 
     def __init__(self, files: Files) -> None:
         self._losses: list[Loss] = []
+        self._kept_rows = 0
         found = [file for name in sorted(files) if (file := self._open(name, files[name])) is not None]
         if not found:
             reasons = "; ".join(loss.reason for loss in self._losses[:3]) or "no MDF 4 file"
@@ -86,7 +88,10 @@ class Mdf4Recording:
         try:
             layout = read_layout(path, name)
             streams = message_streams(layout)
-            counts, edges = survey(layout, streams)
+            walks = tuple(
+                Walks(KEPT_ROWS - self._kept_rows) if place == 0 else Walks() for place in range(len(streams))
+            )
+            counts, edges = survey(layout, streams, walks)
         except UnreadableRecordingError as error:
             self._losses.append(Loss(name, size, None, str(error), error.rule))
             return None
@@ -98,7 +103,8 @@ class Mdf4Recording:
                 Loss(name, 0, None, f"{name}: broken_block: {problem}. {_UPLOAD_AGAIN}", "broken_block")
             )
         if edges:
-            return _File(name, layout, streams, counts, (min(edges), max(edges)))
+            self._kept_rows += sum(places.kept_rows for places in walks)
+            return _File(name, layout, streams, walks, counts, (min(edges), max(edges)))
         stated = [group.stated for section in layout.sections for group in section.groups if not group.variable]
         lost = None if None in stated else sum(count for count in stated if count is not None)
         reason = f"{name}: no_messages: the file holds no message with a time stamp. {_UPLOAD_AGAIN}"
@@ -140,7 +146,7 @@ class Mdf4Recording:
         if not chosen:
             return
         tally, unusable = Tally(), Counter[str]()
-        for step in records(file.layout, section, tally):
+        for step in records(file.layout, section, tally, file.walks[number]):
             yield [
                 message_chunk(file.layout, chosen[found.group.address], found, unusable)
                 for found in step

@@ -21,6 +21,8 @@ LENGTH_BYTES: Final = 4
 _HELD_BYTES: Final = 32 << 20
 """Bytes of the file kept mapped while records are read."""
 _MAX_VARIABLE_BYTES: Final = 1 << 20
+KEPT_ROWS: Final = 1 << 20
+"""Records of mixed data of one recording whose places are kept from one pass to the next, nine bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,20 +138,42 @@ def _variable_size(raw: bytes, begin: int, number: int, groups: Mapping[int, Gro
     return size, f"variable-length data of {size} bytes" if size > _MAX_VARIABLE_BYTES else None
 
 
+class Walks:
+    """Where the records of a mixed section begin, piece by piece: found once for several passes, while they are few.
+
+    Args:
+        rows: Records at most whose places are kept.
+    """
+
+    def __init__(self, rows: int = 0) -> None:
+        self._rows, self.kept_rows = rows, 0
+        self._kept: list[_Walk] = []
+
+    def of(self, place: int, raw: bytes, section: Section, groups: Mapping[int, Group]) -> _Walk:
+        """The records of a piece, by its number in the section."""
+        if place < len(self._kept):
+            return self._kept[place]
+        walk = _walk(raw, section.id_bytes, groups)
+        if place == len(self._kept) and self.kept_rows + len(walk.numbers) <= self._rows:
+            self._kept.append(walk)
+            self.kept_rows += len(walk.numbers)
+        return walk
+
+
 class _Mixed:
     """Splits the bytes of a section in which the records of several groups alternate."""
 
-    def __init__(self, layout: Layout, section: Section, tally: Tally) -> None:
-        self.layout, self.section, self.tally = layout, section, tally
+    def __init__(self, layout: Layout, section: Section, tally: Tally, walks: Walks) -> None:
+        self.layout, self.section, self.tally, self.walks = layout, section, tally, walks
         self.groups = {group.record_id: group for group in section.groups}
         self.payloads: dict[int, deque[bytes]] = {group.address: deque() for group in section.groups if group.variable}
         self.waiting: dict[int, Bytes] = {}
 
     def __iter__(self) -> Iterator[list[Records]]:
         rest = b""
-        for piece in stream(self.layout.content, self.section.data):
+        for place, piece in enumerate(stream(self.layout.content, self.section.data)):
             raw = rest + piece.tobytes()
-            walk = _walk(raw, self.section.id_bytes, self.groups)
+            walk = self.walks.of(place, raw, self.section, self.groups)
             self.tally.problem = walk.problem
             rest = raw[walk.end :]
             self.tally.rest_bytes = len(rest)
@@ -195,17 +219,18 @@ def _rows(raw: bytes, begins: NDArray[np.int64], width: int) -> Bytes:
     return windows[begins].view(np.uint8).reshape(len(begins), width)
 
 
-def records(layout: Layout, section: Section, tally: Tally) -> Iterator[list[Records]]:
+def records(layout: Layout, section: Section, tally: Tally, walks: Walks | None = None) -> Iterator[list[Records]]:
     """Yield the records of a section in file order, group by group of about a megabyte at a time.
 
     Args:
         layout: The file.
         section: One of its sections.
         tally: Filled while reading.
+        walks: What is known of mixed records from a pass before.
     """
     try:
         if section.id_bytes:
-            yield from _Mixed(layout, section, tally)
+            yield from _Mixed(layout, section, tally, walks or Walks())
         elif section.groups and section.groups[0].record_bytes:
             yield from _sorted_records(layout, section, tally)
     except BrokenBlockError as error:

@@ -24,7 +24,7 @@ from fleet_assets.ingestion.recordings.mdf4.layout import (
     Section,
 )
 from fleet_assets.ingestion.recordings.mdf4.records import is_number, numbers, payloads, raw_numbers
-from fleet_assets.ingestion.recordings.mdf4.splitting import Records, Tally, records
+from fleet_assets.ingestion.recordings.mdf4.splitting import Records, Tally, Walks, records
 from fleet_assets.ingestion.recordings.protocol import NS_PER_S
 from fleet_assets.ingestion.recordings.windows import Chunk, Columns
 
@@ -183,24 +183,31 @@ def _edges(layout: Layout, section: Section, stream: MessageStream, count: int) 
     return edges
 
 
-def survey(layout: Layout, streams: Sequence[Mapping[int, MessageStream]]) -> tuple[dict[int, int], list[int]]:
+def survey(
+    layout: Layout, streams: Sequence[Mapping[int, MessageStream]], walks: Sequence[Walks]
+) -> tuple[dict[int, int], list[int]]:
     """Messages per group address, and time stamps that include the first and the last.
 
     Mixed records have to be walked through for that; sorted ones are looked at where they begin and end.
+
+    Args:
+        layout: The file.
+        streams: Its streams per section.
+        walks: Per section, what keeps the places of mixed records for the passes that follow.
 
     Raises:
         BrokenBlockError: When the beginning or the end of a sorted group cannot be unpacked.
     """
     counts: Counter[int] = Counter()
     edges: list[int] = []
-    for section, found in zip(layout.sections, streams, strict=True):
+    for section, found, places in zip(layout.sections, streams, walks, strict=True):
         if not section.id_bytes:
             for address, stream in found.items():
                 there = section.data.size // stream.group.record_bytes
                 counts[address] = there if stream.group.stated is None else min(there, stream.group.stated)
                 edges += _edges(layout, section, stream, counts[address])
             continue
-        for batch in chain.from_iterable(records(layout, section, Tally())):
+        for batch in chain.from_iterable(records(layout, section, Tally(), places)):
             if batch.group.address in found:
                 counts[batch.group.address] += len(batch.rows)
                 t_ns, usable = _times(layout, found[batch.group.address], batch)

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from fleet_assets.ingestion.recordings.messages.ros_large import CDR_HEADER, CDR_PADDING, large_message, leaf_values
 from fleet_assets.ingestion.recordings.messages.ros_plan import (
     Block,
     Items,
-    Leaf,
     Plan,
     Step,
     Text,
@@ -23,18 +23,14 @@ from fleet_assets.ingestion.recordings.messages.ros_plan import (
     advances,
 )
 from fleet_assets.ingestion.recordings.messages.ros_scalar import BrokenMessageError, skip_items
-from fleet_assets.ingestion.recordings.protocol import NS_PER_S
 from fleet_assets.ingestion.recordings.windows import Columns
 
 _JOINED_BYTES: Final = 1 << 23
 """Messages joined at a time: what bounds the memory of a call beside its result."""
-_ALONE_BYTES: Final = 1 << 18
-"""Messages of this size are walked where they are: copying them together costs more than the calls that it saves."""
+LARGE_BYTES: Final = 1 << 16
+"""Messages of this size are walked alone, where they are: copying them together costs more than the calls it saves."""
 _FEW: Final = 128
 """Messages fewer than these are walked one by one where elements vary in size: calls of NumPy would cost more."""
-_CDR_HEADER: Final = 4
-_CDR_PADDING: Final = 3
-"""Bytes that middlewares may add behind a CDR message to fill up four."""
 
 _Position = int | NDArray[np.int64]
 _Bytes = NDArray[np.uint8]
@@ -121,29 +117,13 @@ class _Walk:
         self.parts.setdefault(name, []).append(values)
 
 
-def _leaf_values(block: _Bytes, leaf: Leaf, order: str) -> NDArray[Any]:
-    """Values of one column of a block, in the machine's byte order and in memory of their own."""
-    count = 1 if leaf.count is None else leaf.count
-    if len(leaf.dtype) > 2:  # noqa: PLR2004 - two types: a time stamp
-        pairs = block[:, leaf.offset : leaf.offset + 8 * count]
-        seconds = pairs.reshape(-1, count, 8)[..., :4].copy().view(order + leaf.dtype[:2])[..., 0].astype(np.int64)
-        rest = pairs.reshape(-1, count, 8)[..., 4:].copy().view(order + leaf.dtype[2:])[..., 0]
-        values = seconds * NS_PER_S + rest
-    else:
-        width = int(leaf.dtype[1:]) * count
-        raw = block[:, leaf.offset : leaf.offset + width].view(order + leaf.dtype)
-        values = raw != 0 if leaf.is_bool else raw.astype(np.dtype(leaf.dtype), copy=True)
-    column: NDArray[Any] = values[:, 0] if leaf.count is None else values
-    return column
-
-
 def _block(walk: _Walk, step: Block) -> None:
     taken = walk.take(step.align, step.size)
     if taken is None:
         return
     for leaf in step.leaves:
-        values = _leaf_values(taken, leaf, walk.wire.order)
-        walk.add(leaf.name, values[:, None] if leaf.is_part and values.ndim == 1 else values)
+        values = leaf_values(taken, leaf, walk.wire.order)
+        walk.add(leaf.name, values)
 
 
 def _text(walk: _Walk) -> None:
@@ -273,20 +253,20 @@ def _merged(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
-def _joined(payloads: Sequence[bytes | memoryview], sizes: NDArray[np.int64]) -> Iterator[tuple[int, int, _Bytes]]:
-    """Cut messages into stretches that are joined: first and end row, and their bytes."""
+def _stretches(sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Cut messages into stretches of some megabytes, first and end row; large ones are stretches of their own."""
     ends = np.cumsum(sizes)
-    alone = np.flatnonzero(sizes >= _ALONE_BYTES)
+    large = [*np.flatnonzero(sizes >= LARGE_BYTES).tolist(), len(sizes)]
     first = 0
-    while first < len(payloads):
-        before = int(ends[first] - sizes[first])
-        end = max(first + 1, int(np.searchsorted(ends, before + _JOINED_BYTES, side="right")))
-        if len(alone):
-            following = alone[np.searchsorted(alone, first) :]
-            end = max(first + 1, min(end, int(following[0]))) if len(following) else end
-        joined = payloads[first] if end == first + 1 else b"".join(payloads[first:end])
-        yield first, end, np.frombuffer(joined, np.uint8)
-        first = end
+    for turn in large:
+        while first < turn:
+            before = int(ends[first] - sizes[first])
+            end = min(turn, max(first + 1, int(np.searchsorted(ends, before + _JOINED_BYTES, side="right"))))
+            yield first, end
+            first = end
+        if first < len(sizes):
+            yield first, first + 1
+            first += 1
 
 
 class PlannedDecoder:
@@ -315,8 +295,13 @@ class PlannedDecoder:
         usable = np.zeros(len(payloads), bool)
         sizes = np.fromiter(map(len, payloads), np.int64, len(payloads))
         parts = [self._empty]
-        for first, end, buffer in _joined(payloads, sizes):
-            columns, usable[first:end] = self._stretch(buffer, sizes[first:end])
+        for first, end in _stretches(sizes):
+            if sizes[first] >= LARGE_BYTES:
+                alone = large_message(payloads[first], self._plan, is_cdr=self._is_cdr)
+                usable[first], columns = alone is not None, alone or {}
+            else:
+                joined = payloads[first] if end == first + 1 else b"".join(payloads[first:end])
+                columns, usable[first:end] = self._stretch(np.frombuffer(joined, np.uint8), sizes[first:end])
             if columns:
                 parts.append(columns)
         if len(parts) == 2:  # noqa: PLR2004 - nothing to put together
@@ -336,8 +321,8 @@ class PlannedDecoder:
             if len(rows):
                 columns, fits = self._walked(
                     buffer,
-                    starts[rows] + _CDR_HEADER,
-                    sizes[rows] - _CDR_HEADER,
+                    starts[rows] + CDR_HEADER,
+                    sizes[rows] - CDR_HEADER,
                     WireFormat(is_cdr=True, order=order),
                     is_all=len(rows) == len(sizes),
                 )
@@ -355,12 +340,12 @@ class PlannedDecoder:
         self, buffer: _Bytes, starts: NDArray[np.int64], lengths: NDArray[np.int64], wire: WireFormat, *, is_all: bool
     ) -> tuple[Columns, NDArray[np.bool_]]:
         is_even = is_all and int(lengths[0]) > 0 and bool((lengths == lengths[0]).all())
-        stride = int(lengths[0]) + (_CDR_HEADER if wire.is_cdr else 0) if is_even else 0
+        stride = int(lengths[0]) + (CDR_HEADER if wire.is_cdr else 0) if is_even else 0
         walk = _Walk(buffer, starts, lengths, wire, stride)
         _run(walk, self._plan)
         if walk.usable.any():
             left = walk.length - walk.position
-            walk.keep((left >= 0) & (left <= (_CDR_PADDING if wire.is_cdr else 0)))
+            walk.keep((left >= 0) & (left <= (CDR_PADDING if wire.is_cdr else 0)))
         usable = walk.usable
         if not usable.any():
             return {}, usable
@@ -376,7 +361,7 @@ def _encapsulations(buffer: _Bytes, starts: NDArray[np.int64], sizes: NDArray[np
     if not len(buffer):
         return np.full(len(sizes), -1, np.int64)
     head = buffer[np.minimum(starts[:, None] + np.arange(2), len(buffer) - 1)].astype(np.int64)
-    return np.where(sizes >= _CDR_HEADER, head[:, 0] << 8 | head[:, 1], -1)
+    return np.where(sizes >= CDR_HEADER, head[:, 0] << 8 | head[:, 1], -1)
 
 
 def _empty_columns(plan: Plan) -> Columns:
@@ -384,8 +369,8 @@ def _empty_columns(plan: Plan) -> Columns:
     for step in plan:
         if isinstance(step, Block):
             for leaf in step.leaves:
-                values = _leaf_values(np.zeros((0, step.size), np.uint8), leaf, "<")
-                walk.setdefault(leaf.name, []).append(values[:, None] if leaf.is_part and values.ndim == 1 else values)
+                values = leaf_values(np.zeros((0, step.size), np.uint8), leaf, "<")
+                walk.setdefault(leaf.name, []).append(values)
         elif isinstance(step, Items) and step.capture:
             walk.setdefault(step.name, []).append(np.zeros((0, step.capture), np.uint8))
         elif isinstance(step, Items) and step.name:

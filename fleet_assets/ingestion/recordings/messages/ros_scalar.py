@@ -39,7 +39,7 @@ def skip_items(body: memoryview, position: int, step: Items, count: int, wire: W
         position = _behind_fixed(position, step.element, count, wire)
     elif step.element == (Text(),):
         for _ in range(count):
-            position = _behind_text(body, position, wire)
+            position = behind_text(body, position, wire)
     else:
         for _ in range(count):
             position = _behind(body, position, step.element, wire)
@@ -49,6 +49,9 @@ def skip_items(body: memoryview, position: int, step: Items, count: int, wire: W
 
 
 def _behind_fixed(position: int, element: Plan, count: int, wire: WireFormat) -> int:
+    if len(element) == 1 and isinstance(element[0], Block) and not element[0].size % element[0].align:
+        begin: int = wire.aligned(position, element[0].align)
+        return begin + count * element[0].size
     steps = [int(step) for step in advances(element, wire)]
     while count:
         if count & 1:
@@ -58,15 +61,25 @@ def _behind_fixed(position: int, element: Plan, count: int, wire: WireFormat) ->
     return position
 
 
-def _count(body: memoryview, position: int, wire: WireFormat) -> tuple[int, int]:
+def count_at(body: memoryview, position: int, wire: WireFormat) -> tuple[int, int]:
+    """Read a number of elements or bytes; returns it and the position behind it.
+
+    Raises:
+        BrokenMessageError: When the message ends before.
+    """
     position = wire.aligned(position, wire.count_align)
     if position + 4 > len(body):
         raise BrokenMessageError
     return _COUNTS[wire.order].unpack_from(body, position)[0], position + 4
 
 
-def _behind_text(body: memoryview, position: int, wire: WireFormat) -> int:
-    size, position = _count(body, position, wire)
+def behind_text(body: memoryview, position: int, wire: WireFormat) -> int:
+    """Go behind a string.
+
+    Raises:
+        BrokenMessageError: When it does not fit, or lacks the zero that CDR demands at its end.
+    """
+    size, position = count_at(body, position, wire)
     position += size
     if position > len(body) or (wire.is_cdr and size and body[position - 1]):
         raise BrokenMessageError
@@ -80,10 +93,10 @@ def _behind(body: memoryview, position: int, plan: Plan, wire: WireFormat) -> in
             if position > len(body):
                 raise BrokenMessageError
         elif isinstance(step, Text):
-            position = _behind_text(body, position, wire)
+            position = behind_text(body, position, wire)
         else:
             count = step.fixed
             if count is None:
-                count, position = _count(body, position, wire)
+                count, position = count_at(body, position, wire)
             position = skip_items(body, position, step, count, wire)
     return position

@@ -64,7 +64,8 @@ def _raw(column: str) -> str:
 
 def _columns_of_rows(*, with_data: bool) -> str:
     """Row number, topic, time and message, each of one type whatever is stored; rows where it is not have no time."""
-    data = "ifnull(CAST(data AS BLOB), x'')" if with_data else "x''"
+    # What is a blob already is given out as it is: a cast would copy it.
+    data = "iif(typeof(data) = 'blob', data, ifnull(CAST(data AS BLOB), x''))" if with_data else "x''"
     filled = "AND typeof(data) <> 'null'" if with_data else ""
     topic = f"iif(typeof(topic_id) = 'integer', topic_id, {_FIRST_ROW})"
     return f"rowid, {topic}, iif(typeof(timestamp) = 'integer' {filled}, timestamp, -1), {data}"

@@ -7,12 +7,13 @@ a byte order mark) and Windows-1252 are read. What the columns mean is said by t
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fleet_assets.ingestion.recordings.protocol import Files, Loss, UnreadableRecordingError
 from fleet_assets.ingestion.recordings.tables.table_rows import Losses, RowReader, Rows
@@ -169,12 +170,19 @@ class _Splitter:
         }
 
 
+def _span(times: Iterable[NDArray[np.int64]]) -> tuple[int, int] | None:
+    """First and last of all time stamps; None where there are none."""
+    ends = [(int(t_ns.min()), int(t_ns.max())) for t_ns in times if len(t_ns)]
+    return (min(low for low, _ in ends), max(high for _, high in ends)) if ends else None
+
+
 class _CsvFile:
     """One table, opened."""
 
     def __init__(self, name: str, path: Path, table: TableLayout) -> None:
         self.name, self._path, self._table = name, path, table
         self._losses = Losses(name, table.channel, "line")
+        self._kept: list[Rows] | None = None
         with path.open("rb") as stream:
             self._read_header(stream)
             self._reader = RowReader(name, table, self._names, lambda: self._sample(stream))
@@ -225,12 +233,12 @@ class _CsvFile:
                 return delimiter, names
         return max(readings, key=lambda reading: len(reading[1]))
 
-    def _blocks(self, stream: BinaryIO, edges: bool = False) -> Iterator[LineBlock]:
-        """Blocks of the body; of a large file only those at both ends, if that is enough."""
-        size = self._path.stat().st_size
-        if not edges or size - self._body <= EXACT_EXTENT_BYTES:
+    def _blocks(self, stream: BinaryIO, *, edges: bool) -> Iterator[LineBlock]:
+        """Blocks of the body, or only those at both ends."""
+        if not edges:
             yield from line_blocks(stream, self._body)
             return
+        size = self._path.stat().st_size
         yield from line_blocks(stream, self._body, self._body + EDGE_BYTES)
         stream.seek(size - EDGE_BYTES)
         yield from line_blocks(stream, size - EDGE_BYTES + len(stream.readline(EDGE_BYTES)))
@@ -247,7 +255,12 @@ class _CsvFile:
         return Losses(self.name, self._table.channel, "line")
 
     def _extent(self, stream: BinaryIO) -> tuple[int, int]:
-        found = self._times_between(stream, edges=True) or self._times_between(stream, edges=False)
+        """First and last time stamp. A small file is split at once, and its rows are kept for the first pass."""
+        if self._path.stat().st_size - self._body <= EXACT_EXTENT_BYTES:
+            self._kept = list(self._rows(stream, self._reader, self._losses))
+            found = _span(map(self._reader.anew().times, self._kept))
+        else:
+            found = self._times_between(stream, edges=True) or self._times_between(stream, edges=False)
         if found is None:
             losses = self._fresh_losses()
             reader = self._reader.anew()
@@ -262,13 +275,8 @@ class _CsvFile:
     def _times_between(self, stream: BinaryIO, *, edges: bool) -> tuple[int, int] | None:
         reader = self._reader.anew()
         splitter = _Splitter(self._names, self._delimiter, reader.time_columns)
-        low: list[int] = []
-        high: list[int] = []
-        for block in self._blocks(stream, edges):
-            t_ns = reader.times(splitter.split(block, self._fresh_losses(), 1)) if block.content else np.empty(0)
-            if len(t_ns):
-                low, high = [min([*low, int(t_ns.min())])], [max([*high, int(t_ns.max())])]
-        return (low[0], high[0]) if low else None
+        blocks = (block for block in self._blocks(stream, edges=edges) if block.content)
+        return _span(reader.times(splitter.split(block, self._fresh_losses(), 1)) for block in blocks)
 
     def _rows(self, stream: BinaryIO, reader: RowReader, losses: Losses) -> Iterator[Rows]:
         splitter = _Splitter(self._names, self._delimiter, reader.columns)
@@ -285,14 +293,18 @@ class _CsvFile:
                 losses.add("unterminated_line", words, line, messages=0, lost_bytes=0)
             yield splitter.split(numbered, losses, reader.messages_per_row)
 
-    def messages(self) -> Iterator[Messages]:
-        """Time stamps and columns, front to back."""
+    def _read_rows(self, reader: RowReader) -> Iterator[Rows]:
         self._losses.clear()
         with self._path.open("rb") as stream:
-            reader = self._reader.anew()
-            for rows in self._rows(stream, reader, self._losses):
-                if len(rows):
-                    yield reader.read(rows, self._losses)
+            yield from self._rows(stream, reader, self._losses)
+
+    def messages(self) -> Iterator[Messages]:
+        """Time stamps and columns, front to back."""
+        kept, self._kept = self._kept, None
+        reader = self._reader.anew()
+        for rows in self._read_rows(reader) if kept is None else kept:
+            if len(rows):
+                yield reader.read(rows, self._losses)
         if reader.ambiguous:
             words = "local times in the hour that occurs twice when clocks go back"
             self._losses.add("ambiguous_time", words, 0, messages=0, lost_bytes=0)

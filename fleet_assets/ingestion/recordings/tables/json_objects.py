@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 import orjson
 
+from fleet_assets.ingestion.recordings.tables.json_even import EvenObjects, even_objects
 from fleet_assets.ingestion.recordings.tables.table_rows import Losses
 from fleet_assets.ingestion.recordings.tables.text_lines import MAX_LINE_BYTES, UTF8_BOM, line_blocks
 
@@ -21,6 +22,8 @@ _LAST: Final = re.compile(rb"\}(?=\s*\]\s*$)")
 _COMMA: Final = re.compile(rb"\s*,?")
 _ENDS: Final = (1 << 12, 1 << 16)
 """How much of a stretch's end is looked at for the end of an object."""
+_LEAST_BYTES: Final = 1 << 18
+"""Smaller blocks are samples, of which the objects themselves are wanted."""
 _SKIP: Final = re.compile(r"[\s,]*")
 _NEXT: Final = re.compile(r"(?<=[,\s\[}])\{\s*\"|\n\s*\{")
 _DECODER: Final = json.JSONDecoder()
@@ -35,7 +38,7 @@ _DEEP_STEP: Final = 4096
 class Points:
     """Consecutive points with the bytes that each takes, and number of the first."""
 
-    points: list[Any]
+    points: list[Any] | EvenObjects
     size_bytes: int
     first: int
 
@@ -100,6 +103,7 @@ class ListReader:
         self._stream, self._losses, self._per_row, self._block_bytes = stream, losses, per_row, block_bytes
         self._held, self._number, self._done, self._closed = b"", 1, False, False
         self._is_flat = True
+        self._is_even = block_bytes >= _LEAST_BYTES
         self._next, self._step = _NEXT, 1
 
     def blocks(self) -> Iterator[Points]:
@@ -114,18 +118,24 @@ class ListReader:
                 continue
             self._held = self._held[end:].lstrip()
             if points:
-                self._learn(points[0])
+                self._learn(points.first if isinstance(points, EvenObjects) else points[0])
                 yield Points(points, end // len(points), self._number)
                 self._number += len(points)
             if self._held[:1] == b"]" or self._done:
                 yield from self._slowly()
 
-    def _whole(self) -> tuple[int, list[Any] | None]:
+    def _objects(self, content: bytes) -> list[Any] | EvenObjects | None:
+        """The objects of a stretch, as columns where they are written alike; once they were not, it is not tried."""
+        even = even_objects(content) if self._is_even else None
+        self._is_even = even is not None
+        return objects_of(content) if even is None else even
+
+    def _whole(self) -> tuple[int, list[Any] | EvenObjects | None]:
         """The objects that are complete, and where they end; None where they are no JSON."""
         comma = _COMMA.match(self._held)
         start = comma.end() if comma else 0
         if self._is_flat and (end := _likely_end(self._held)):
-            points = objects_of(self._held[start:end])
+            points = self._objects(self._held[start:end])
             if points is not None:
                 return end, points
             self._is_flat = False
@@ -223,14 +233,16 @@ def line_points(stream: BinaryIO, losses: Losses, per_row: int) -> Iterator[Poin
         lines = [
             (number, line) for number, line in enumerate(block.content.split(b"\n"), block.first_line) if line.strip()
         ]
-        points = objects_of(b",".join(line for _, line in lines))
+        joined = b",".join(line for _, line in lines)
+        points: list[Any] | EvenObjects | None = objects_of(joined)
         if points is None or len(points) != len(lines):
-            points = []
+            found: list[Any] = []
             for number, line in lines:
                 one = objects_of(line)
                 if one is not None and len(one) == 1:
-                    points += one
+                    found += one
                 else:
                     losses.add("damaged_point", "no JSON object", number, messages=per_row, lost_bytes=len(line) + 1)
+            points = found
         if points:
             yield Points(points, len(block.content) // len(points), block.first_line)

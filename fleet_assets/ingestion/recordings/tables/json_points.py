@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from fleet_assets.ingestion.recordings.protocol import Files, Loss, UnreadableRecordingError
+from fleet_assets.ingestion.recordings.tables.json_even import EvenObjects
 from fleet_assets.ingestion.recordings.tables.json_objects import ListReader, Points, line_points, objects_of
 from fleet_assets.ingestion.recordings.tables.table_rows import Losses, RowReader, Rows
 from fleet_assets.ingestion.recordings.tables.text_cells import column_of
@@ -124,13 +125,15 @@ class _JsonFile:
     def _sample(blocks: Iterator[Points], least: int) -> Points | None:
         """The first objects, at least so many in one block; None where there are none."""
         for block in blocks:
-            points = [point for point in block.points if isinstance(point, dict)][:_SAMPLE_ROWS]
+            found = [block.points.first] if isinstance(block.points, EvenObjects) else block.points
+            points = [point for point in found if isinstance(point, dict)][:_SAMPLE_ROWS]
             if len(points) >= least:
                 return Points(points, block.size_bytes, block.first)
         return None
 
     def _sampled_names(self, sample: Points) -> list[str]:
-        names = dict.fromkeys(name for point in sample.points for name in _names(point))
+        points = sample.points if isinstance(sample.points, list) else [sample.points.first]
+        names = dict.fromkeys(name for point in points for name in _names(point))
         if len(names) > _MAX_COLUMNS:
             found = f"more than {_MAX_COLUMNS} names"
             raise UnreadableRecordingError(self.name, "too_many_columns", value=found, remedy=_EXPORT_AGAIN)
@@ -139,6 +142,9 @@ class _JsonFile:
     def _rows(self, block: Points, columns: Sequence[str], losses: Losses) -> Rows:
         points = block.points
         numbers = block.first + np.arange(len(points), dtype=np.int64)
+        sizes = np.full(len(points), block.size_bytes, dtype=np.int64)
+        if isinstance(points, EvenObjects):
+            return Rows({name: points.column(name) for name in columns}, sizes, numbers)
         if set(map(type, points)) != {dict}:
             objects = [isinstance(point, dict) for point in points]
             for number in np.flatnonzero(~np.array(objects)).tolist():
@@ -151,8 +157,7 @@ class _JsonFile:
                     lost_bytes=block.size_bytes,
                 )
             points = [point for point in points if isinstance(point, dict)]
-            numbers = numbers[np.array(objects)]
-        sizes = np.full(len(points), block.size_bytes, dtype=np.int64)
+            numbers, sizes = numbers[np.array(objects)], sizes[np.array(objects)]
         return Rows({name: _column(points, name) for name in columns}, sizes, numbers)
 
     def _extent(self) -> tuple[int, int]:

@@ -6,6 +6,7 @@ belongs where boxes begin and end. What track and sample boxes mean is read by `
 
 import os
 import re
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,10 +18,16 @@ INSIDE_MOOV: Final = (b"mvhd", b"trak", b"mvex", b"udta", b"iods", b"meta")
 # The first child of an index or of a fragment, whose sizes never change: a damaged name of the parent does not matter.
 _INDEX_MARK: Final = re.compile(rb"\0\0\0(?:[\x6c\x78]mvhd|\x10mfhd)")
 _INDEX_REACH: Final = 8
+_KINDS_BY_FIRST: Final = {b"mvhd": b"moov", b"mfhd": b"moof"}
+_PIECES: Final = (b"moof", b"mdat")
+"""Outermost boxes of which a recording may have very many."""
+_PLAIN_HEAD: Final = struct.Struct(">I4s4x4s")
 _HEAD: Final = 8
 _LARGE_HEAD: Final = 16
 _BLOCK: Final = 1 << 20
 _NEAR: Final = 1 << 11
+_FARTHEST: Final = 1 << 16
+"""What is read around a header at most: blocks grow while the next header lies right behind the last block."""
 _PRINTABLE: Final = re.compile(rb"[ -~\xa9][ -~]{3}")
 
 
@@ -32,6 +39,7 @@ class Source:
         self._file = os.open(path, os.O_RDONLY)
         self.size = os.fstat(self._file).st_size
         self._near_at, self._near = 0, b""
+        self._near_bytes = _NEAR
 
     def read(self, at: int, size: int) -> bytes:
         """Read up to ``size`` bytes at a position."""
@@ -48,7 +56,9 @@ class Source:
         """Read a few bytes of a header; its neighbours, which are asked for next, come with the same block."""
         start = at - self._near_at
         if start < 0 or start + size > len(self._near):
-            self._near_at, self._near, start = at, self.read(at, _NEAR), 0
+            follows = 0 <= start <= len(self._near) + self._near_bytes // 4
+            self._near_bytes = min(2 * self._near_bytes, _FARTHEST) if follows else _NEAR
+            self._near_at, self._near, start = at, self.read(at, max(self._near_bytes, size)), 0
         return self._near[start : start + size]
 
     def close(self) -> None:
@@ -178,8 +188,15 @@ class _Walk:
 
     def run(self) -> None:
         at = 0
-        while at + _HEAD <= self.source.size:
-            box = box_at(self.source, at, self.source.size)
+        near, size = self.source.near, self.source.size
+        while at + _HEAD <= size:
+            head = near(at, _LARGE_HEAD)
+            length, kind, first = _PLAIN_HEAD.unpack(head) if len(head) == _LARGE_HEAD else (0, b"", b"")
+            if kind in _PIECES and _LARGE_HEAD <= length <= size - at and _KINDS_BY_FIRST.get(first, kind) == kind:
+                self.found.append(Box(kind, at, at + _HEAD, at + length))
+                at += length
+                continue
+            box = box_at(self.source, at, size)
             if box is not None and not box.short:
                 self._take(box)
                 at = box.end
@@ -199,10 +216,10 @@ class _Walk:
             self._search(0)
 
     def _take(self, box: Box) -> None:
-        for kind, first in ((b"moov", b"mvhd"), (b"moof", b"mfhd")):
-            if box.kind != kind and begins_with(self.source, box, first):
-                self.problems.append(f"the index at byte {box.start} has a damaged name")
-                box = replace(box, kind=kind)
+        kind = _KINDS_BY_FIRST.get(self.source.near(box.body + 4, 4), box.kind)
+        if box.kind != kind:
+            self.problems.append(f"the index at byte {box.start} has a damaged name")
+            box = replace(box, kind=kind)
         last = self.found[-1] if self.found else None
         if box.kind in INSIDE_MOOV and last is not None and last.kind == b"moov":
             self.problems.append(f"the index at byte {last.start} ends before its parts do")

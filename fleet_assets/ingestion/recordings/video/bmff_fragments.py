@@ -23,8 +23,8 @@ from fleet_assets.ingestion.recordings.video.bmff_plain_runs import (
     RUN_SIZE,
     TRACK_BOXES,
     Defaults,
+    PlainRuns,
     Run,
-    plain_runs,
     read_header,
     samples_of_runs,
 )
@@ -171,13 +171,13 @@ def fragment_samples(
     Yields:
         Samples inside the file, some `ROWS` at a time.
     """
-    reader = _Fragments(source, track, known, missing)
+    reader, parser = _Fragments(source, track, known, missing), PlainRuns(source, track, known)
     # Fragments may hold a frame each; together they cost what a table costs.
     gathered: list[Samples] = []
     plain: list[Run] = []
     rows = 0
     for moof in fragments:
-        runs = plain_runs(source, moof, track, known, reader.time)
+        runs = parser.of(moof, reader.time)
         if runs is None:
             gathered += [samples_of_runs(plain)] if plain else []
             plain = []

@@ -47,7 +47,7 @@ class Defaults:
     flags: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Run:
     """Samples that follow each other in the file: where and when the first one is, and their numbers one by one."""
 
@@ -148,34 +148,139 @@ def _track(raw: bytes, boxes: Sequence[tuple[bytes, int, int]], base: int, time:
         elif kind == b"trun":
             runs.append(run := _run(raw[body:end], base, offset, time, defaults))
             time, offset = run.end_time, run.end
-            _require(run.offset >= 0 and time < MAX_TICKS)
     _require(bool(runs))
     return runs
 
 
-def plain_runs(source: Source, moof: Box, track: int, known: Mapping[int, Defaults], time: int) -> list[Run] | None:
-    """Runs of one track in one fragment; None where the fragment has to be looked at closely.
+class _Shape:
+    """A fragment of one run whose like follows: all but its number, time, defaults and samples is the same.
+
+    Args:
+        raw: The fragment.
+        number_at: Where its number is.
+        boxes: First byte and end of its header, its time and its run.
+        known: Defaults of the track.
+    """
+
+    def __init__(self, raw: bytes, number_at: int, boxes: Sequence[tuple[int, int]], known: Defaults) -> None:
+        header, clock, (run_at, _) = boxes
+        self._bytes, self._run_at, self._stated_at = len(raw), run_at + _RUN_HEAD, header[0] + 2 * _FULL_BOX
+        stops = ((number_at, number_at + 4), (self._stated_at, header[1]), (clock[0] + _FULL_BOX, clock[1]))
+        begins, ends = [0, *(end for _, end in stops)], [*(begin for begin, _ in stops), self._run_at]
+        self._same = [(begin, end, raw[begin:end]) for begin, end in zip(begins, ends, strict=True)]
+        self._clock = slice(clock[0] + _FULL_BOX, clock[1])
+        stated = int.from_bytes(raw[header[0] + 1 : header[0] + 4], "big")
+        fields = [flag for flag, _ in HEADER_FIELDS if stated & flag]
+        self._stated = struct.Struct(f">{len(fields)}I")
+        flags, self._count = (
+            int.from_bytes(raw[run_at + 1 : run_at + 4], "big"),
+            int.from_bytes(raw[run_at + 4 : run_at + 8], "big"),
+        )
+        self._first_flags, self._has_offset = bool(flags & RUN_FIRST_FLAGS), bool(flags & RUN_OFFSET)
+        columns = [flag for flag in RUN_COLUMNS if flags & flag]
+        self._width = len(columns)
+        layout = "i" * self._has_offset + "I" * self._first_flags + "I" * (self._width * self._count)
+        self._numbers = struct.Struct(">" + layout)
+        usual = (
+            (RUN_DURATION, DURATION, known.duration),
+            (RUN_SIZE, SIZE, known.size),
+            (RUN_FLAGS, FLAGS, known.flags),
+        )
+        self._columns = [
+            (columns.index(own) if own in columns else -1, fields.index(field) if field in fields else -1, value)
+            for own, field, value in (*usual, (RUN_SHIFT, 0, 0))
+        ]
+
+    def run(self, raw: bytes, moof: int, expected: int) -> Run | None:
+        """The run of a fragment of this shape; None where it is of another one."""
+        if len(raw) != self._bytes:
+            return None
+        for begin, end, same in self._same:
+            if raw[begin:end] != same:
+                return None
+        time = int.from_bytes(raw[self._clock], "big")
+        if time >= MAX_TICKS or (expected and time > expected):
+            raise _NotPlainError
+        stated = self._stated.unpack_from(raw, self._stated_at)
+        values = self._numbers.unpack_from(raw, self._run_at)
+        if self._has_offset:
+            moof, values = moof + values[0], values[1:]
+        first, values = (values[:1], values[1:]) if self._first_flags else ((), values)
+        durations, sizes, keys, shifts = [
+            values[place :: self._width] if place >= 0 else (stated[field] if field >= 0 else usual,) * self._count
+            for place, field, usual in self._columns
+        ]
+        if not self._width and not sizes[0]:
+            raise _NotPlainError
+        return Run(time, moof, durations, sizes, (*first, *keys[1:]) if first else keys, shifts)
+
+
+def _shape(raw: bytes, boxes: Sequence[tuple[bytes, int, int]], known: Defaults) -> _Shape | None:
+    """What a fragment's like can be told by; None where it holds more than one run needs."""
+    if [kind for kind, _, _ in boxes] != [b"mfhd", b"traf"] or boxes[0][2] - boxes[0][1] != 2 * _FULL_BOX:
+        return None
+    inside = _boxes(raw, *boxes[1][1:])
+    header = inside[0][1]
+    if [kind for kind, _, _ in inside] != [b"tfhd", b"tfdt", b"trun"] or raw[header + 3] & BASE:
+        return None
+    return _Shape(raw, boxes[0][1] + _FULL_BOX, [(begin, end) for _, begin, end in inside], known)
+
+
+class PlainRuns:
+    """Runs of one track, fragment by fragment.
 
     Args:
         source: The file.
-        moof: The fragment.
         track: Track id.
         known: Defaults by track id, of all tracks.
-        time: When the fragment's first sample is due, ticks.
     """
-    size = moof.end - moof.start
-    raw = source.read(moof.start, size) if size <= _MAX_BYTES else b""
-    if len(raw) < size:
-        return None
+
+    def __init__(self, source: Source, track: int, known: Mapping[int, Defaults]) -> None:
+        self._source, self._track, self._known = source, track, known
+        self._shape: _Shape | None = None
+
+    def of(self, moof: Box, time: int) -> list[Run] | None:
+        """Runs in one fragment; None where the fragment has to be looked at closely.
+
+        Args:
+            moof: The fragment.
+            time: When the fragment's first sample is due, ticks.
+        """
+        size = moof.end - moof.start
+        raw = self._source.near(moof.start, size) if size <= _MAX_BYTES else b""
+        if len(raw) < size:
+            return None
+        try:
+            like = self._shape.run(raw, moof.start, time) if self._shape is not None else None
+            runs = [like] if like is not None else self._parsed(raw, moof, time)
+        except _NotPlainError:
+            return None
+        for run in runs:
+            if run.offset < 0 or run.end_time >= MAX_TICKS or run.end > self._source.size:
+                return None
+        return runs
+
+    def _parsed(self, raw: bytes, moof: Box, time: int) -> list[Run]:
+        boxes = _boxes(raw, moof.body - moof.start, len(raw))
+        runs = _of_fragment(raw, boxes, moof.start, self._track, self._known, time)
+        self._shape = _shape(raw, boxes, self._known[self._track]) if len(runs) == 1 else None
+        return runs
+
+
+def _of_fragment(  # noqa: PLR0917 - one call
+    raw: bytes,
+    boxes: Sequence[tuple[bytes, int, int]],
+    moof: int,
+    track: int,
+    known: Mapping[int, Defaults],
+    time: int,
+) -> list[Run]:
     runs: list[Run] = []
-    try:
-        for kind, body, end in _boxes(raw, moof.body - moof.start, size):
-            _require(kind in (b"mfhd", b"traf"))
-            if kind == b"traf":
-                runs += _of_track(raw, _boxes(raw, body, end), moof.start, track, known, runs, time)
-    except _NotPlainError:
-        return None
-    return runs if all(run.end <= source.size for run in runs) else None
+    for kind, body, end in boxes:
+        _require(kind in (b"mfhd", b"traf"))
+        if kind == b"traf":
+            runs += _of_track(raw, _boxes(raw, body, end), moof, track, known, runs, time)
+    return runs
 
 
 def _of_track(  # noqa: PLR0917 - one call

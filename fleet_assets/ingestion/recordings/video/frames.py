@@ -69,8 +69,8 @@ class TrackFrames:
         self._at = camera_file
         track = camera_file.file.track(camera_file.own_name)
         self._number, self.timescale, self.codec = track.number, track.timescale, track.codec
+        self.frames = 0
         self._times = self._read_times()
-        self.frames = len(self._times)
         self.undecodable, self.problem = 0, ""
 
     def _read_times(self) -> dict[int, int]:
@@ -80,6 +80,7 @@ class TrackFrames:
         for source in self._at.file.sources({self._at.own_name: self._at.own_name}, self._at.begin_ns, losses):
             for chunks in source:
                 for _, t_ns, columns in chunks:
+                    self.frames += len(t_ns)
                     found.update(zip(columns["pts"].tolist(), t_ns.tolist(), strict=True))
         return found
 

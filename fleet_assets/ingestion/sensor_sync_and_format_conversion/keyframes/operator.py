@@ -12,8 +12,10 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from fleet_assets.ingestion.integrity_and_pii_redaction.audit.operators import released_media
 from fleet_assets.ingestion.media.glances import Glance, glances
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.clock_model import ClockSegment, correct
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.keyframes.selection import KeyframeRules, Selector
@@ -36,6 +38,8 @@ EXTRACT_KEYFRAMES: Final = Operator(
     inputs=(
         "bronze.drives",
         "bronze.redacted_media",
+        "bronze.redaction_report",
+        "bronze.audited_media",
         "bronze.integrity_findings",
         "silver.clips",
         "silver.clock_models",
@@ -76,7 +80,7 @@ def extract_keyframes(task: UnitTask) -> Mapping[str, pa.Table]:
     Raises:
         NoCameraClockError: When a camera has redacted media and no clock model.
     """
-    media = task.read("bronze.redacted_media", ["camera", "media", "first_t_ns", "sha256"])
+    media = _released(task)
     clips = _Clips.of(task.read("silver.clips", ["clip_id", "start_ns", "end_ns"]))
     if not media.num_rows or not len(clips.names):
         return {KEYFRAMES.name: KEYFRAMES.empty()}
@@ -107,6 +111,15 @@ def extract_keyframes(task: UnitTask) -> Mapping[str, pa.Table]:
         for row, (digest, number) in zip(rows, shards.places, strict=True)
     ]
     return {KEYFRAMES.name: KEYFRAMES.from_rows(placed)}
+
+
+def _released(task: UnitTask) -> pa.Table:
+    """Redacted media that the report vouches for and the audit has let go."""
+    media = task.read("bronze.redacted_media", ["camera", "media", "first_t_ns", "sha256"])
+    report = task.read("bronze.redaction_report", ["camera", "status"])
+    vouched = report.filter(pc.equal(report["status"], "redacted"))["camera"]
+    media = media.filter(pc.is_in(media["camera"], vouched.combine_chunks()))
+    return released_media(media, task.read("bronze.audited_media", ["sha256", "released"]))
 
 
 def _by_camera(media: pa.Table) -> dict[str, list[dict[str, Any]]]:
@@ -161,5 +174,5 @@ def _camera_rows(  # noqa: PLR0917 - what is shown, what it is placed by, where 
             continue
         jpeg, width, height = glance.jpeg()
         digest = shards.add(camera, t_ns, jpeg, (width, height))
-        row = {"clip_id": clip, "camera": camera, "t_ns": t_ns, "frame": glance.index, "reason": reason}
-        yield {**row, "width": width, "height": height, "jpeg_sha256": digest}
+        row = {"clip_id": clip, "camera": camera, "t_ns": t_ns, "stamp_ns": glance.capture_ns, "frame": glance.index}
+        yield {**row, "reason": reason, "width": width, "height": height, "jpeg_sha256": digest}

@@ -1,12 +1,12 @@
-"""The gate of what belongs together: are a lidar's sweep and the vehicle's position near every keyframe in time.
+"""The gate of what belongs together: pictures, lidar sweeps and positions of a drive are near each other in time.
 
-Here belongs a pure function from instants to a verdict. All keyframes are looked at, so that nothing is estimated; the
-partition's verdict is the conjunction over its drives.
+Here belongs a pure function from instants to a verdict. All keyframes and sweeps are looked at, so that nothing is
+estimated; the partition's verdict is the conjunction over its drives.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,19 +16,31 @@ from fleet_assets.ingestion.sensor_sync_and_format_conversion.keyframes.selectio
 
 Instants = NDArray[np.int64]
 """int64[n], corrected times, UTC nanoseconds, in any order."""
+CAMERA_LIDAR, CAMERA_POSE, LIDAR_POSE = "camera_lidar", "camera_pose", "lidar_pose"
+PAIRS: Final[Mapping[str, tuple[str, str]]] = {
+    CAMERA_LIDAR: ("keyframes", "sweeps"),
+    CAMERA_POSE: ("keyframes", "poses"),
+    LIDAR_POSE: ("sweeps", "poses"),
+}
+"""What is compared: for each of the first, the nearest of the second."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Others:
-    """Instants that keyframes are compared with.
+class Timed:
+    """What one kind of sensor has in time.
 
     Attributes:
-        t_ns: The instants.
-        uncertainty_ns: What is not known of the latencies of camera and sensor together.
+        t_ns: When it measured, by its clock model: what its rows say, and what others are paired by.
+        true_ns: When it measured, by its own statement where it makes one, else the same.
+        unknown_ns: int64[n], what its vehicle spec does not know of its latency.
     """
 
     t_ns: Instants
-    uncertainty_ns: int
+    true_ns: Instants
+    unknown_ns: Instants
+
+    def __len__(self) -> int:
+        return len(self.t_ns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,18 +48,18 @@ class DriveInstants:
     """What one drive has in time.
 
     Attributes:
-        keyframes: Capture times of its keyframes.
+        keyframes: Its keyframes, at least one.
         sweeps: Middles of its lidar sweeps; None where no lidar sent anything, so that none is asked for.
         poses: Instants with a position; None where its vehicle gives none.
     """
 
-    keyframes: Instants
-    sweeps: Others | None
-    poses: Others | None
+    keyframes: Timed
+    sweeps: Timed | None
+    poses: Timed | None
 
 
-def nearest_ns(instants: Instants, others: Instants, max_gap_ns: int) -> Instants:
-    """Distance in time from each instant to the nearest of the others.
+def apart_ns(instants: Timed, others: Timed, max_gap_ns: int) -> tuple[Instants, Instants]:
+    """How far in time each instant really is from the one that it is paired with, the nearest of the others.
 
     Args:
         instants: Instants.
@@ -55,20 +67,25 @@ def nearest_ns(instants: Instants, others: Instants, max_gap_ns: int) -> Instant
         max_gap_ns: Where the others are further apart than this, there is nothing to compare with.
 
     Returns:
-        int64[m], distances of those instants that lie between two others which are near enough to each other.
+        int64[m] each, the distance and what is not known of both, of those instants that lie between two others which
+        are near enough to each other.
     """
-    ordered = np.sort(others)
-    after = np.searchsorted(ordered, instants)
-    inside = (after > 0) & (after < len(ordered)) | np.isin(instants, ordered)
+    order = np.argsort(others.t_ns, kind="stable")
+    ordered = others.t_ns[order]
+    after = np.searchsorted(ordered, instants.t_ns)
+    inside = (after > 0) & (after < len(ordered)) | np.isin(instants.t_ns, ordered)
     after = np.minimum(after, len(ordered) - 1)
-    before = np.where(ordered[after] == instants, after, np.maximum(after - 1, 0))
+    before = np.where(ordered[after] == instants.t_ns, after, np.maximum(after - 1, 0))
     inside &= ordered[after] - ordered[before] <= max_gap_ns
-    nearest: Instants = np.minimum(np.abs(ordered[after] - instants), np.abs(ordered[before] - instants))
-    return nearest[inside]
+    later, earlier = (np.abs(ordered[place] - instants.t_ns) for place in (after, before))
+    nearest = order[np.where(earlier < later, before, after)]
+    distance: Instants = np.abs(others.true_ns[nearest] - instants.true_ns)
+    unknown: Instants = instants.unknown_ns + others.unknown_ns[nearest]
+    return distance[inside], unknown[inside]
 
 
 def time_skew_verdict(drives: Mapping[str, DriveInstants], policy: Mapping[str, Any], *, policy_digest: str) -> Verdict:
-    """Ask whether enough keyframes of every drive have a sweep and a position near them.
+    """Ask whether enough keyframes and sweeps of every drive have what belongs to them near them.
 
     Args:
         drives: Drives of the partition with at least one keyframe, by name.
@@ -76,51 +93,70 @@ def time_skew_verdict(drives: Mapping[str, DriveInstants], policy: Mapping[str, 
         policy_digest: Digest of what is read of it.
 
     Returns:
-        Fail when the share of a drive's keyframes that are near enough falls below the limit; inconclusive where the
-        drive has a lidar or its vehicle gives positions, and too few keyframes can be compared with them; pass
-        otherwise, also for no drive at all and for drives with neither. Gaps of a lidar or receiver are not skew: what
-        lies in one is not compared.
+        Fail when, for a pair of kinds, the share of a drive's instants that can be near enough falls below the limit,
+        whatever is not known of the latencies; pass when the share of those that must be near enough reaches it;
+        inconclusive in between, and where the drive has a lidar or its vehicle gives positions and too few instants can
+        be compared with them. Pass also for no drive at all and for drives with neither. Gaps of a lidar or receiver
+        are not skew: what lies in one is not compared.
     """
     limits = policy["time_skew"]
     verdicts: dict[str, Verdict] = {}
     worst: tuple[float, str, str] = (2.0, "", "")
     for name, drive in drives.items():
-        asked = (("sweeps", drive.sweeps, "max_lidar_ms"), ("positions", drive.poses, "max_pose_ms"))
-        shares, missing = {}, []
-        for what, others, limit in asked:
-            if others is None:
+        shares: dict[str, tuple[float, float]] = {}
+        missing: list[str] = []
+        for pair, (one, other) in PAIRS.items():
+            instants, others = getattr(drive, one), getattr(drive, other)
+            # A drive whose sweeps are missing is asked for them once, by its keyframes.
+            if instants is None or others is None or not len(instants):
                 continue
-            share = _share_within(drive.keyframes, others, limits[limit], limits)
+            share = _share_within(instants, others, limits["max_ms"][pair], limits)
             if isinstance(share, str):
-                missing.append(f"{what}: {share}")
+                missing.append(f"{one} and {other}: {share}")
                 continue
-            shares[what] = share
-            worst = min(worst, (share, name, what))
+            shares[pair] = share
+            worst = min(worst, (share[0], name, pair))
+            if share[0] < limits["min_share"]:
+                missing.append(_unsure(one, other, instants, others, limits["max_ms"][pair]))
         verdicts[name] = _drive_verdict(shares, missing, limits["min_share"], policy_digest)
     figures: dict[str, Figure] = {"drives": len(drives), "min_share": limits["min_share"]}
     figures["keyframes"] = sum(len(drive.keyframes) for drive in drives.values())
     if worst[1]:
-        figures |= {"worst_share": worst[0], "worst_drive": worst[1], "worst_against": worst[2]}
+        figures |= {"worst_share": worst[0], "worst_drive": worst[1], "worst_pair": worst[2]}
     return replace(all_of(verdicts), figures=figures, policy_digest=policy_digest)
 
 
-def _share_within(keyframes: Instants, others: Others, most_ms: float, limits: Mapping[str, Any]) -> float | str:
-    """Share of the compared keyframes that are near enough, or what is missing to say so."""
-    if not len(others.t_ns):
-        return "there are none; materialize them in silver, or quarantine the drive"
-    distance_ns = nearest_ns(keyframes, others.t_ns, round(limits["max_gap_ms"] * NS_PER_MS))
-    compared = len(distance_ns) / len(keyframes)
+def _unsure(one: str, other: str, instants: Timed, others: Timed, most_ms: float) -> str:
+    unknown_ms = (int(instants.unknown_ns.max()) + int(others.unknown_ns.max())) / NS_PER_MS
+    return (
+        f"{one} and {other}: their latencies are known to {unknown_ms:g} ms only, too little to be sure of "
+        f"{most_ms:g} ms; measure latency_ms of these sensors and state its uncertainty in the vehicle spec"
+    )
+
+
+def _share_within(
+    instants: Timed, others: Timed, most_ms: float, limits: Mapping[str, Any]
+) -> tuple[float, float] | str:
+    """Share of the compared instants that must be and that can be near enough, or what is missing to say so."""
+    if not len(others):
+        return "there are none of the latter; materialize them in silver, or quarantine the drive"
+    distance_ns, unknown_ns = apart_ns(instants, others, round(limits["max_gap_ms"] * NS_PER_MS))
+    compared = len(distance_ns) / len(instants)
     if compared < limits["min_compared"]:
         return (
-            f"only {compared:.0%} of {len(keyframes)} keyframes lie where they are at most {limits['max_gap_ms']:g} ms "
-            f"apart, {limits['min_compared']:.0%} are needed to judge; look for what silenced the sensor"
+            f"only {compared:.0%} of {len(instants)} of the former lie where the latter are at most "
+            f"{limits['max_gap_ms']:g} ms apart, {limits['min_compared']:.0%} are needed to judge; look for what "
+            "silenced the sensor"
         )
-    return float(np.mean(distance_ns + others.uncertainty_ns <= most_ms * NS_PER_MS))
+    most_ns = most_ms * NS_PER_MS
+    return float(np.mean(distance_ns + unknown_ns <= most_ns)), float(np.mean(distance_ns - unknown_ns <= most_ns))
 
 
-def _drive_verdict(shares: Mapping[str, float], missing: list[str], limit: float, policy_digest: str) -> Verdict:
+def _drive_verdict(
+    shares: Mapping[str, tuple[float, float]], missing: list[str], limit: float, policy_digest: str
+) -> Verdict:
     digest = evidence_digest({"shares": dict(shares), "missing": missing})
-    if min(shares.values(), default=1.0) < limit:
+    if min((can for _, can in shares.values()), default=1.0) < limit:
         return Verdict(Outcome.FAIL, {}, digest, policy_digest)
     if missing:
         return Verdict(Outcome.INCONCLUSIVE, {}, digest, policy_digest, tuple(missing))

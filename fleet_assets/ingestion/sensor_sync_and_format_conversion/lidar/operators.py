@@ -22,6 +22,7 @@ from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.lidar_drive 
 )
 from fleet_assets.ingestion.vehicle import Vehicle
 from fleet_assets.policy.lidar_calibration import CALIBRATIONS, parse_lidar_calibration
+from fleet_assets.policy.personal_text import READS
 from fleet_assets.policy.vehicles import SensorSpec
 from fleet_assets.provenance.digests import file_sha256
 from fleet_assets.provenance.fingerprints import Operator
@@ -50,6 +51,7 @@ MAKE_SWEEPS: Final = Operator(
     policy={
         "vehicles/*": (),
         f"{CALIBRATIONS}*": (),
+        **READS,
         "lidar": ("clock_tolerance_ms", "silence_ms", "cloud_fields", "shards"),
     },
     libraries=("numpy", "zarr", "numcodecs"),

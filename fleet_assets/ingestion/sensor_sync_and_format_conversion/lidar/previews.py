@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from fleet_assets.ingestion.plots import figure, png, title
+from fleet_assets.evidence.plots import figure, png, title
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.zarr_shards import read_sweeps
 
 MOST_POINTS: Final = 40_000

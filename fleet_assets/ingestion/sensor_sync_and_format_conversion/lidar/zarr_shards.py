@@ -45,7 +45,7 @@ class ShardPolicy:
     lz4_level: int
 
 
-def _entry(file: zipfile.ZipFile, name: str, content: bytes) -> None:
+def _entry(file: zipfile.ZipFile, name: str, content: bytes | memoryview) -> None:
     info = zipfile.ZipInfo(name, _NO_TIME)
     info.compress_type, info.external_attr, info.create_system = zipfile.ZIP_STORED, _READABLE, 3
     file.writestr(info, content)
@@ -61,7 +61,8 @@ def _zip_store(file: zipfile.ZipFile) -> Any:
             if key.endswith(_METADATA):
                 await super().set(key, value, byte_range)
             else:
-                _entry(file, key, value.to_bytes())
+                # As it lies in memory: a copy of every shard would cost as much as writing it.
+                _entry(file, key, np.asarray(value.as_numpy_array()).data)
 
         def finish(self) -> None:
             for key in sorted(self._store_dict):

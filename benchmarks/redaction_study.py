@@ -1,0 +1,71 @@
+"""What redaction covers and what it leaves alone: real pictures through the whole path, simulated ones against truth.
+
+`python -m benchmarks.redaction_study FOLDER [--drives 40] [--first-seed 10000] [--workers 2] [--only real|simulated]`
+keeps one line per piece of work in FOLDER, so that it can be cut short and continued (delete the ledger, or change the
+policy, to begin anew); `--write` renews `docs/redaction_study.md` from all that is there. Seeds below 10,000 are for
+tuning; of the photos, every second block of ten was looked at when the policy was set (see the page).
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.measure import ROOT
+from benchmarks.redaction_page import page
+from benchmarks.redaction_real import SOURCES, study_source
+from benchmarks.redaction_simulated import study_drive
+from benchmarks.resumable import done_lines, run
+from fleet_assets.policy.documents import digest_of, load_policies
+
+PAGE: Final = ROOT / "docs" / "redaction_study.md"
+_REAL, _SIMULATED = "real", "simulated"
+_DIGITS: Final = 8
+_DECIDING: Final = {_REAL: ("redaction", "audit", "media", "weights"), _SIMULATED: ("redaction", "media", "weights")}
+
+
+def policy_key(kind: str) -> str:
+    """What results of a kind stand for: the policies that decide."""
+    policies = load_policies()
+    return digest_of({name: policies.digest(name) for name in _DECIDING[kind]})[:_DIGITS]
+
+
+def study(key: str) -> dict[str, Any]:
+    """One piece of work: a real recording, or a simulated drive."""
+    kind, what, _ = key.split(" ")
+    return study_source(what) if kind == _REAL else study_drive(int(what))
+
+
+def chosen(done: Mapping[str, Any], kind: str, policy: str) -> list[dict[str, Any]]:
+    """Results of one kind under the policy in force."""
+    return [row for key, row in sorted(done.items()) if key.startswith(f"{kind} ") and key.endswith(f" {policy}")]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--drives", type=int, default=40)
+    parser.add_argument("--first-seed", type=int, default=10_000)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only", choices=(_REAL, _SIMULATED))
+    parser.add_argument("--write", action="store_true", help=f"renew {PAGE.relative_to(ROOT)}")
+    given = parser.parse_args(arguments)
+    ledger = given.folder / "redaction_study.jsonl"
+    real = [f"{_REAL} {name} {policy_key(_REAL)}" for name in SOURCES]
+    drives = [f"{_SIMULATED} {given.first_seed + n} {policy_key(_SIMULATED)}" for n in range(given.drives)]
+    if not given.write:
+        keys = [*([] if given.only == _SIMULATED else real), *([] if given.only == _REAL else drives)]
+        run(ledger, study, keys, given.workers)
+    done = done_lines(ledger)
+    results = {kind: chosen(done, kind, policy_key(kind)) for kind in (_REAL, _SIMULATED)}
+    text = page(results[_REAL], results[_SIMULATED], load_policies()["redaction"])
+    print(text)
+    (given.folder / "redaction_study.json").write_text(json.dumps(results))
+    if given.write:
+        PAGE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Simulated drives for the study of triggers: made, ingested and kept with their truth, below one folder.
+
+Here belongs making them: `python -m benchmarks.trigger_drives FOLDER FIRST_SEED END_SEED`. What is found in them is
+scored by `trigger_study.py`. A drive that is there already is not made again.
+"""
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pyarrow.parquet as pq
+
+from benchmarks.simulated_drives import DEPOT, START_NS, Workshop
+from services.fleet_simulator.drive_plans import FleetOrder, plan_drive, with_depots
+from services.fleet_simulator.drive_truth import EventRequest
+from services.fleet_simulator.sensors.scene import Scene
+from services.fleet_simulator.shifts import ShiftRequest
+from services.fleet_simulator.traffic.drive import simulate_drive
+from services.fleet_simulator.truth import write_truth
+from services.fleet_simulator.world.generate import generate_network
+
+SECONDS: Final = 300.0
+EVERY_S: Final = 75.0
+FIRST_EVENT_S: Final = 15.0
+GROUPS: Final = ("can", "imu", "gnss", "radar")
+KINDS: Final = (
+    "hard_brake",
+    "cut_in",
+    "tailgating",
+    "stationary_hazard",
+    "swerve",
+    "engagement",
+    "override",
+    "disengagement",
+    "near_miss",
+)
+CONDITIONS: Final = ("day", "night", "rain")
+"""Of a drive, by its seed modulo three."""
+KEPT: Final = ("bronze.drives", "silver.signals", "silver.radar_tracks", "bronze.quarantine")
+
+
+def condition_of(seed: int) -> str:
+    """Light or weather that is asked for."""
+    return CONDITIONS[seed % len(CONDITIONS)]
+
+
+def order_of(seed: int) -> FleetOrder:
+    """One drive of five minutes with four events on request; kinds take turns from seed to seed."""
+    asked = int(SECONDS // EVERY_S)
+    kinds = [KINDS[(seed * asked + turn) % len(KINDS)] for turn in range(asked)]
+    events = tuple(EventRequest(kind, FIRST_EVENT_S + turn * EVERY_S) for turn, kind in enumerate(kinds))
+    shift = {"day": (), "night": (ShiftRequest("night_share", 1.0),), "rain": (ShiftRequest("rain_share", 1.0),)}
+    return FleetOrder(seed, (DEPOT,), START_NS, SECONDS, GROUPS, events=events, shifts={0: shift[condition_of(seed)]})
+
+
+def make(folder: Path, seeds: Sequence[int]) -> None:
+    """Make and ingest the drives of some seeds; an unfinished one is made anew."""
+    with tempfile.TemporaryDirectory() as place:
+        shop = Workshop(Path(place) / "shop", GROUPS)
+        simulation = shop.policies["simulation"]
+        for seed in seeds:
+            target = folder / str(seed)
+            if (target / "made.json").exists():
+                continue
+            shutil.rmtree(target, ignore_errors=True)
+            network = with_depots(generate_network(seed, simulation["world"]), (DEPOT,))
+            truth = simulate_drive(plan_drive(order_of(seed), 1, network), network, simulation)
+            scene = Scene(truth, network, simulation["sensors"])
+            recording = Path(place) / f"{seed}.mcap"
+            recorded = shop.record(scene, (), recording)
+            write_truth(target / "truth", truth, recorded)
+            ingested = shop.ingest(scene, (), recording)
+            recording.unlink()
+            for name in KEPT:
+                pq.write_table(ingested.tables[name], target / f"{name}.parquet")
+            unmet = [request.kind for request in truth.unmet()]
+            (target / "made.json").write_text(json.dumps({"condition": condition_of(seed), "unmet": unmet}))
+            print(f"made {seed}", flush=True)
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]), range(int(sys.argv[2]), int(sys.argv[3])))

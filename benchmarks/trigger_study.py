@@ -1,0 +1,171 @@
+"""Precision and recall of the shipped triggers on simulated drives, against what really happened in them.
+
+`python -m benchmarks.trigger_study FOLDER` over drives that `benchmarks.trigger_drives` made. Triggers run as the
+pipeline runs them, on the rows of silver that ingestion wrote. Events within 10 % of a trigger's threshold are scored
+apart: which side of it they are on is up to the sensors' noise. Intervals are 95 %, resampled by drive.
+"""
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pyarrow.parquet as pq
+
+from benchmarks.simulated_drives import FULL_VEHICLE
+from benchmarks.trigger_truth import Occurrence, occurrences
+from fleet_assets.evidence.bootstrap import cluster_bootstrap
+from fleet_assets.evidence.intervals import Interval, clopper_pearson
+from fleet_assets.mining.scene_detection_and_event_triggers.drive_signals import drive_signals
+from fleet_assets.policy.canonical import parse_canonical_signals
+from fleet_assets.policy.documents import load_policies
+from fleet_assets.policy.trigger_runs import drive_events
+from fleet_assets.policy.triggers import CompiledTriggers, compile_triggers
+from fleet_assets.policy.vehicle_parsing import parse_vehicle_spec
+
+BAND: Final = 0.1
+"""Share of the threshold within which an event is scored apart."""
+NEAR_NS: Final = 1_000_000_000
+"""An event is the one that happened if they overlap or are no further apart than this."""
+OWN_THRESHOLDS: Final = {"gnss_denied": 2.5}
+"""Of triggers without one in the policy: seconds of silence that alignment bridges (max_gap_s of the position)."""
+WITHIN_NS: Final = 200_000_000
+FIRST_UNSEEN: Final = 10_000
+
+
+@dataclass
+class Score:
+    """Counts of one trigger, by drive.
+
+    Attributes:
+        hits: Occurrences that were found, of those clear of the threshold.
+        misses: Occurrences that were not.
+        right: Events that something happened at.
+        wrong: Events clear of the threshold that nothing happened at.
+        apart: Occurrences and events within the band.
+        late_ns: Start and end of found events against the truth.
+    """
+
+    hits: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    misses: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    right: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    wrong: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    apart: int = 0
+    late_ns: list[tuple[int, int]] = field(default_factory=list)
+
+
+def _near(one: Occurrence, other: Occurrence) -> bool:
+    return one.start_ns <= other.end_ns + NEAR_NS and other.start_ns <= one.end_ns + NEAR_NS
+
+
+def _in_band(value: float, threshold: float | None) -> bool:
+    return threshold is not None and abs(value - threshold) <= BAND * abs(threshold)
+
+
+def score_drive(  # noqa: PLR0917 - what is compared, then where it is counted
+    seed: int, true: Sequence[Occurrence], found: Sequence[Occurrence], threshold: float | None, score: Score
+) -> list[str]:
+    """Count one drive; what is wrong with it in words."""
+    notes = []
+    for one in true:
+        matches = [other for other in found if _near(one, other)]
+        if matches:
+            first = min(matches, key=lambda other: abs(other.start_ns - one.start_ns))
+            score.late_ns.append((first.start_ns - one.start_ns, first.end_ns - one.end_ns))
+        if one.edge or _in_band(one.value, threshold):
+            score.apart += 1
+        elif matches:
+            score.hits[seed] += 1
+        else:
+            score.misses[seed] += 1
+            notes.append(f"missed at {one.start_ns} ns, value {one.value:.2f}")
+    for other in found:
+        if any(_near(one, other) for one in true):
+            score.right[seed] += 1
+        elif _in_band(other.value, threshold):
+            score.apart += 1
+        else:
+            score.wrong[seed] += 1
+            notes.append(f"wrong at {other.start_ns} ns, value {other.value:.2f}")
+    return notes
+
+
+def _share(good: Mapping[int, int], bad: Mapping[int, int]) -> str:
+    drives = sorted(set(good) | set(bad))
+    top = [good.get(drive, 0) for drive in drives]
+    whole = [good.get(drive, 0) + bad.get(drive, 0) for drive in drives]
+    if not sum(whole):
+        return "none"
+    interval = cluster_bootstrap(top, whole, confidence=0.95, seed=1, n_resamples=2000)
+    if not isinstance(interval, Interval):
+        # All drives alike: each counts once, right or not.
+        clean = sum(one == all_ for one, all_ in zip(top, whole, strict=True))
+        interval = clopper_pearson(clean, len(drives), 0.95)
+    return f"{sum(top) / sum(whole):.3f} [{interval.low:.3f}, {interval.high:.3f}] n={sum(whole)}"
+
+
+def _within(score: Score, place: int) -> str:
+    if not score.late_ns:
+        return "none"
+    inside = sum(abs(pair[place]) <= WITHIN_NS for pair in score.late_ns)
+    return f"{inside / len(score.late_ns):.3f}"
+
+
+def found_events(folder: Path, compiled: CompiledTriggers) -> dict[str, list[Occurrence]]:
+    """What the triggers find in the rows of silver of one drive."""
+    policies = load_policies()
+    canonical = parse_canonical_signals(policies["canonical_signals"], policies.digest("canonical_signals"))
+    name = f"vehicles/{FULL_VEHICLE}"
+    spec = parse_vehicle_spec(policies[name], policies.digest(name), canonical)
+    signals, tracks = (pq.read_table(folder / f"silver.{name}.parquet") for name in ("signals", "radar_tracks"))
+    drive = drive_signals(signals, tracks, {}, spec, canonical, compiled)
+    found: dict[str, list[Occurrence]] = defaultdict(list)
+    for event in drive_events(compiled, drive.t_ns, drive.columns):
+        found[event.trigger].append(Occurrence(event.start_ns, event.end_ns, event.value))
+    return found
+
+
+def study(folder: Path, *, told: bool, seeds: range) -> None:
+    """Score all drives of a folder and print the table.
+
+    Args:
+        folder: Where the drives are.
+        told: Print every miss and false event.
+        seeds: Seeds that count.
+    """
+    policies = load_policies()
+    canonical = parse_canonical_signals(policies["canonical_signals"], policies.digest("canonical_signals"))
+    compiled = compile_triggers(policies["triggers"], policies.digest("triggers"), canonical, vehicle_spec=FULL_VEHICLE)
+    scores = {one.name: Score() for one in compiled.triggers}
+    conditions: dict[str, int] = defaultdict(int)
+    for made in sorted(folder.glob("*/made.json"), key=lambda path: int(path.parent.name)):
+        drive, seed = made.parent, int(made.parent.name)
+        if seed not in seeds:
+            continue
+        conditions[json.loads(made.read_text())["condition"]] += 1
+        true, found = occurrences(drive / "truth"), found_events(drive, compiled)
+        true["gnss_denied"] = [
+            one for one in true["gnss_denied"] if one.value > (1 - BAND) * OWN_THRESHOLDS["gnss_denied"]
+        ]
+        for trigger in compiled.triggers:
+            if trigger.name not in true:
+                continue
+            threshold = trigger.threshold or OWN_THRESHOLDS.get(trigger.name)
+            notes = score_drive(seed, true[trigger.name], found[trigger.name], threshold, scores[trigger.name])
+            for note in notes if told else ():
+                print(f"{seed} {trigger.name}: {note}")
+    hours = sum(conditions.values()) * 300 / 3600
+    print(f"{sum(conditions.values())} drives, {hours:.1f} h, {dict(conditions)}")
+    print("| trigger | recall | precision | in the band | start within 200 ms | end within 200 ms |")
+    print("|---|---|---|---|---|---|")
+    for name, score in scores.items():
+        recall, precision = _share(score.hits, score.misses), _share(score.right, score.wrong)
+        print(f"| {name} | {recall} | {precision} | {score.apart} | {_within(score, 0)} | {_within(score, 1)} |")
+
+
+if __name__ == "__main__":
+    tuning = "--tuning" in sys.argv
+    study(Path(sys.argv[1]), told="--told" in sys.argv, seeds=range(1000) if tuning else range(FIRST_UNSEEN, 10**9))

@@ -1,0 +1,143 @@
+"""Where a trip begins and ends is where somebody lives or works: positions near such places are withheld.
+
+Withheld is not moved: a position is either what was measured or none, so that nothing downstream sees motion that never
+was. A zone is made of whole H3 cells around the cell of the stop. So it shows the cell and not the stop: the edge that
+many trips of one person draw has no centre that would tell more.
+
+Pure: columns in, columns out. Speed and yaw rate stay; whoever integrates them backwards from the first position that
+is left learns roughly how far away the stop is, and nothing else here prevents that.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleet_assets.geo.local_frame import LocalFrame
+
+NS_PER_S: Final = 1_000_000_000
+NONE, PLACE, FIRST_STOP, LAST_STOP = "", "place", "first_stop", "last_stop"
+Times = NDArray[np.int64]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place that is known to be nobody's business, e.g. a depot's yard.
+
+    Attributes:
+        name: For people.
+        lat_deg: WGS84 latitude of its middle.
+        lon_deg: WGS84 longitude.
+        radius_m: Positions within it are withheld, whenever.
+    """
+
+    name: str
+    lat_deg: float
+    lon_deg: float
+    radius_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class TripEndRule:
+    """What counts as a stop, and how much around it is withheld.
+
+    Attributes:
+        parked_below_mps: The vehicle stands when it is slower.
+        parked_within_s: It stops at an end when it stands within so long of its first or last position.
+        resolution: H3 resolution of the cells.
+        rings: Rings of cells around that of the stop.
+        places: Known places.
+    """
+
+    parked_below_mps: float
+    parked_within_s: float
+    resolution: int
+    rings: int
+    places: tuple[Place, ...]
+
+    @classmethod
+    def from_policy(cls, policy: Mapping[str, Any]) -> "TripEndRule":
+        """From the key `trip_ends` of the document `privacy`."""
+        return cls(
+            policy["parked_below_mps"],
+            policy["parked_within_s"],
+            policy["cells"]["resolution"],
+            policy["cells"]["rings"],
+            tuple(Place(**place) for place in policy["places"]),
+        )
+
+
+def withheld(t_ns: Times, lat_deg: Values, lon_deg: Values, speed_mps: Values, rule: TripEndRule) -> NDArray[np.str_]:
+    """Why each instant's position is withheld; empty where it is not.
+
+    An instant without position is withheld with its neighbours: where the nearest known ones on both sides are.
+
+    Args:
+        t_ns: Instants of one drive, int64[n], ascending.
+        lat_deg: WGS84 latitude, float64[n], NaN where unknown.
+        lon_deg: WGS84 longitude.
+        speed_mps: Speed, NaN where unknown; where it is unknown at an end, the vehicle is taken to stand there.
+        rule: What is withheld.
+    """
+    reasons = np.full(len(t_ns), NONE, dtype="<U16")
+    known = np.flatnonzero(np.isfinite(lat_deg) & np.isfinite(lon_deg))
+    if not len(known):
+        return reasons
+    lat, lon = lat_deg[known], lon_deg[known]
+    found = np.full(len(known), NONE, dtype="<U16")
+    for reason, at in ((LAST_STOP, len(known) - 1), (FIRST_STOP, 0)):
+        if _stands(t_ns, speed_mps, int(t_ns[known[at]]), rule):
+            found[_in_zone(lat, lon, at, rule)] = reason
+    for place in rule.places:
+        found[np.hypot(*LocalFrame(place.lat_deg, place.lon_deg).to_plane(lat, lon)) <= place.radius_m] = PLACE
+    reasons[known] = found
+    return _filled(reasons, known, found)
+
+
+def _stands(t_ns: Times, speed_mps: Values, at_ns: int, rule: TripEndRule) -> bool:
+    """Whether the vehicle stands within some time of an instant."""
+    near = speed_mps[np.abs(t_ns - at_ns) <= rule.parked_within_s * NS_PER_S]
+    near = np.abs(near[np.isfinite(near)])
+    return not len(near) or bool(near.min() < rule.parked_below_mps)
+
+
+def _in_zone(lat: Values, lon: Values, at: int, rule: TripEndRule) -> NDArray[np.bool_]:
+    """Positions in the cells around that of one of them."""
+    import h3
+
+    zone = set(h3.grid_disk(h3.latlng_to_cell(lat[at], lon[at], rule.resolution), rule.rings))
+    places, index = np.unique(np.column_stack([lat, lon]), axis=0, return_inverse=True)
+    inside = np.array([h3.latlng_to_cell(*place, rule.resolution) in zone for place in places.tolist()], dtype=np.bool_)
+    return inside[index.reshape(-1)]
+
+
+def _filled(reasons: NDArray[np.str_], known: NDArray[np.intp], found: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Instants without position take the reason of the known ones around them, where both have one."""
+    places = np.arange(len(reasons))
+    after = np.searchsorted(known, places)
+    left = np.where(after > 0, found[np.maximum(after - 1, 0)], found[0])
+    right = np.where(after < len(known), found[np.minimum(after, len(known) - 1)], found[-1])
+    unknown = np.ones(len(reasons), dtype=np.bool_)
+    unknown[known] = False
+    return np.where(unknown, np.where(right != NONE, left, NONE), reasons)
+
+
+def stretches(t_ns: Times, reasons: NDArray[np.str_]) -> Sequence[Mapping[str, Any]]:
+    """Stretches of one reason: `reason`, `start_ns` and `end_ns` (both inclusive) and `instants`."""
+    if not len(reasons):
+        return []
+    begins = np.flatnonzero(np.concatenate([[True], reasons[1:] != reasons[:-1]]))
+    ends = np.concatenate([begins[1:], [len(reasons)]]) - 1
+    return [
+        {
+            "reason": str(reasons[first]),
+            "start_ns": int(t_ns[first]),
+            "end_ns": int(t_ns[last]),
+            "instants": int(last - first + 1),
+        }
+        for first, last in zip(begins, ends, strict=True)
+        if reasons[first] != NONE
+    ]

@@ -1,0 +1,132 @@
+"""Assets of workflow 5: road networks by snapshot, and drives with what maps and weather say about them."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from fleet_assets.geo.road_graph import edges_of_cells
+from fleet_assets.ingestion.map_and_weather_enrichment.previews import match_plot
+from fleet_assets.ingestion.map_and_weather_enrichment.state import (
+    COVER_STEP,
+    ENRICH_STEP,
+    MATCH_STEP,
+    READ_MAP_STEP,
+    READ_WEATHER_STEP,
+    WEATHER_STEP,
+)
+from fleet_assets.provenance.restate import Report, Step
+from fleet_assets.tables import Table
+from fleet_assets.tables.bronze import DRIVES, SENSOR_SAMPLES
+from fleet_assets.tables.maps import (
+    DRIVE_CELLS,
+    ENRICHED_CLIPS,
+    MAP_CONTEXT,
+    MAP_MATCHES,
+    MAPS,
+    ROAD_EDGES,
+    ROAD_NETWORK,
+    WEATHER,
+    WEATHER_DAYS,
+    WEATHER_FILES,
+)
+from fleet_assets.tables.silver import CLIPS
+from partitions.keys import from_dagster
+from resources.platform import Fleet
+from resources.reporting import results, table_spec
+
+OWNERS = ("team:data-engineering",)
+
+
+def map_assets(snapshots: dg.PartitionsDefinition[Any]) -> Sequence[dg.AssetsDefinition]:
+    """`map/road_network` with its cells, nodes and edges, and what weather files state."""
+
+    @dg.multi_asset(
+        name="read_map",
+        specs=[table_spec(table, operator=READ_MAP_STEP.operator, group="ingestion", owners=OWNERS) for table in MAPS],
+        partitions_def=snapshots,
+    )
+    def read_map(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
+        yield from results(ingestion.restate(READ_MAP_STEP, from_dagster(context.partition_key)), ingestion.tables)
+
+    @dg.multi_asset(
+        name="read_weather",
+        specs=[
+            table_spec(table, operator=READ_WEATHER_STEP.operator, group="ingestion", owners=OWNERS)
+            for table in WEATHER_FILES
+        ],
+    )
+    def read_weather(ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
+        yield from results(ingestion.restate(READ_WEATHER_STEP, ()), ingestion.tables)
+
+    return [read_map, read_weather]
+
+
+def enrichment_assets(
+    day_depot: dg.PartitionsDefinition[Any], signals: Table, condition: dg.AutomationCondition[Any]
+) -> Sequence[dg.AssetsDefinition]:
+    """Drives on maps, in weather, and their clips with both."""
+
+    def specs(tables: Sequence[Table], inputs: Sequence[Table], step: Step) -> list[dg.AssetSpec]:
+        deps = [dg.AssetDep(list(table.key)) for table in inputs]
+        # Which snapshot or report holds enters through fingerprints; here they are lineage alone.
+        for table, reader in ((ROAD_NETWORK, MATCH_STEP), (WEATHER_DAYS, WEATHER_STEP)):
+            if step is reader:
+                deps.append(dg.AssetDep(list(table.key), partition_mapping=dg.AllPartitionMapping()))
+        return [
+            table_spec(table, operator=step.operator, group="ingestion", owners=OWNERS, deps=deps, condition=condition)
+            for table in tables
+        ]
+
+    @dg.multi_asset(
+        name="cover_drives",
+        specs=specs((DRIVE_CELLS,), (DRIVES, SENSOR_SAMPLES, CLIPS), COVER_STEP),
+        partitions_def=day_depot,
+    )
+    def cover_drives(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
+        yield from results(ingestion.restate(COVER_STEP, from_dagster(context.partition_key)), ingestion.tables)
+
+    @dg.multi_asset(
+        name="match_drives",
+        specs=specs((MAP_MATCHES, MAP_CONTEXT), (DRIVES, signals, DRIVE_CELLS), MATCH_STEP),
+        partitions_def=day_depot,
+    )
+    def match_drives(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
+        partition = from_dagster(context.partition_key)
+        report = ingestion.restate(MATCH_STEP, partition, lambda done, of: context.log.info(f"{done}/{of} drives"))
+        yield from results(report, ingestion.tables, {MAP_CONTEXT.name: lambda: _picture(ingestion, report, signals)})
+
+    @dg.multi_asset(
+        name="join_weather",
+        specs=specs((WEATHER,), (DRIVES, CLIPS, DRIVE_CELLS), WEATHER_STEP),
+        partitions_def=day_depot,
+    )
+    def join_weather(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
+        yield from results(ingestion.restate(WEATHER_STEP, from_dagster(context.partition_key)), ingestion.tables)
+
+    @dg.multi_asset(
+        name="enrich_clips",
+        specs=specs((ENRICHED_CLIPS,), (DRIVES, CLIPS, MAP_MATCHES, MAP_CONTEXT, WEATHER), ENRICH_STEP),
+        partitions_def=day_depot,
+    )
+    def enrich_clips(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
+        yield from results(ingestion.restate(ENRICH_STEP, from_dagster(context.partition_key)), ingestion.tables)
+
+    return [cover_drives, match_drives, join_weather, enrich_clips]
+
+
+def _picture(ingestion: Fleet, report: Report, signals: Table) -> bytes | None:
+    """The first drive of the partition that a map covers."""
+    units = ingestion.wanted(MATCH_STEP, report.partition).units
+    drawn = (entry for entry in report.entries[MAP_CONTEXT.name] if entry.rows and entry.unit in units)
+    entry = next(drawn, None)
+    chart = None if entry is None else units[entry.unit].context["chart"]
+    if entry is None or chart is None:
+        return None
+    grid = [one for one in ingestion.lake.entries(signals, report.partition) if one.unit == entry.unit]
+    return match_plot(
+        edges_of_cells(ingestion.lake.read(ROAD_EDGES, [chart.edges]), chart.cells),
+        ingestion.lake.read(MAP_CONTEXT, [entry], ["edge_id"]),
+        ingestion.lake.read(signals, grid, ["lat_deg", "lon_deg"]),
+        ingestion.policies["maps"]["matching"]["plot_points"],
+    )

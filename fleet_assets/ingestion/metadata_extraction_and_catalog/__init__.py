@@ -1,0 +1,1 @@
+"""Workflow 4: what is in every clip, where its bytes are, and how it is found."""

@@ -1,0 +1,208 @@
+"""The gates of maps and weather: pass, fail, inconclusive, at their limits, and how often they err on driven data."""
+
+import ast
+import importlib
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from fleet_assets.evidence.verdicts import Outcome, Verdict
+from fleet_assets.ingestion.map_and_weather_enrichment.matching import drive_on_map
+from fleet_assets.ingestion.map_and_weather_enrichment.verdicts import (
+    matching_verdict,
+    snapshot_verdict,
+    weather_files_verdict,
+    weather_verdict,
+)
+from tests.osm_maps import FRAME, MAPS, edge_table, grid_map, network_of
+from tests.test_gate_mutations import answers, built, mutants
+
+POLICY = "0" * 64
+GATE = {
+    "min_share_snapped": 0.9, "max_p95_offset_m": 20.0, "max_offset_m": 50.0, "max_breaks_per_km": 0.5,
+    "min_positions": 10,
+}  # fmt: skip
+JOIN = {"join": {"max_distance_km": 40.0, "max_minutes": 60.0}, "gate": {"max_missing_share": 0.5}}
+Answer = Callable[..., Any]
+
+
+def drive(name: str = "a", **changed: Any) -> dict[str, Any]:
+    return {
+        "drive_id": name, "status": "matched", "positions": 100, "outside": 0, "snapped": 100, "p95_offset_m": 5.0,
+        "max_offset_m": 9.0, "breaks": 0, "route_km": 2.0, **changed,
+    }  # fmt: skip
+
+
+def snapshot(**changed: Any) -> dict[str, Any]:
+    return {
+        "status": "usable", "message": None, "highway_ways": 10, "car_ways": 6, "other_ways": 3, "closed_ways": 1,
+        "broken_ways": 0, "incomplete_ways": 0, "edges": 9, "junctions": 3, "cells": 1, "length_km": 1.5, **changed,
+    }  # fmt: skip
+
+
+def clip(name: str = "c1", **changed: Any) -> dict[str, Any]:
+    return {
+        "clip_id": name, "drive_id": "a", "station": "s", "station_distance_m": 1000.0, "observed_ns": 5, "age_s": 60.0,
+        "missing": None, **changed,
+    }  # fmt: skip
+
+
+def without(name: str, reason: str) -> dict[str, Any]:
+    return clip(name, station=None, station_distance_m=None, observed_ns=None, age_s=None, missing=reason)
+
+
+def matching(*rows: dict[str, Any], waiting: tuple[str, ...] = ()) -> Callable[[Answer], Verdict]:
+    return lambda gate: gate(rows, waiting, GATE, policy_digest=POLICY)
+
+
+def snapshots(*rows: dict[str, Any]) -> Callable[[Answer], Verdict]:
+    return lambda gate: gate(rows, policy_digest=POLICY)
+
+
+def weather(*rows: dict[str, Any], clips: str = "c1", waiting: tuple[str, ...] = ()) -> Callable[[Answer], Verdict]:
+    return lambda gate: gate(rows, set(clips.split()), waiting, JOIN, policy_digest=POLICY)
+
+
+MATCHING = [
+    (matching(), "pass"),
+    (matching(drive()), "pass"),
+    (matching(drive(snapped=90)), "pass"),
+    (matching(drive(snapped=89)), "fail"),
+    (matching(drive(positions=200, outside=100, snapped=90)), "pass"),
+    (matching(drive(positions=200, outside=50, snapped=100)), "fail"),
+    (matching(drive(p95_offset_m=20.0)), "pass"),
+    (matching(drive(p95_offset_m=20.1)), "fail"),
+    (matching(drive(max_offset_m=50.0)), "pass"),
+    (matching(drive(max_offset_m=50.1)), "fail"),
+    (matching(drive(breaks=1)), "pass"),
+    (matching(drive(breaks=2)), "fail"),
+    (matching(drive(positions=10, snapped=10)), "pass"),
+    (matching(drive(positions=9, snapped=9)), "inconclusive"),
+    (matching(drive(snapped=0, p95_offset_m=None, max_offset_m=None)), "fail"),
+    (matching(drive(snapped=1, p95_offset_m=1.0)), "fail"),
+    (matching(drive(positions=0, snapped=0, p95_offset_m=None, max_offset_m=None)), "inconclusive"),
+    (matching(drive(status="not_covered", snapped=0)), "pass"),
+    (matching(drive(), drive("b", status="no_position", positions=0, snapped=0)), "pass"),
+    (matching(drive(), drive("b", snapped=1)), "fail"),
+    (matching(drive(), drive("b", positions=9, snapped=0)), "pass"),
+    (matching(drive(), waiting=("b",)), "inconclusive"),
+    (matching(*(drive(name, snapped=1) for name in "abcdef")), "fail"),
+    (matching(*(drive(name, snapped=1) for name in "abcde")), "fail"),
+]
+SNAPSHOTS = [
+    (snapshots(), "inconclusive"),
+    (snapshots(snapshot()), "pass"),
+    (snapshots(snapshot(car_ways=5)), "fail"),
+    (snapshots(snapshot(broken_ways=1)), "fail"),
+    (snapshots(snapshot(status="refused", message="cut off")), "fail"),
+]
+WEATHER = [
+    (weather(clips=""), "pass"),
+    (weather(clip()), "pass"),
+    (weather(clip(station_distance_m=40_000.0)), "pass"),
+    (weather(clip(station_distance_m=40_000.1)), "fail"),
+    (weather(clip(station_distance_m=None)), "fail"),
+    (weather(clip(age_s=3600.0)), "pass"),
+    (weather(clip(age_s=-3600.1)), "fail"),
+    (weather(without("c1", "no_station_near")), "pass"),
+    (weather(without("c1", "no_observation_in_time")), "fail"),
+    (weather(clip(), without("c2", "no_observation_in_time"), clips="c1 c2"), "pass"),
+    (weather(clip(), clips="c1 c2"), "fail"),
+    (weather(clip(), waiting=("b",)), "inconclusive"),
+]
+FILES = [
+    (snapshots(), "pass"),
+    (snapshots({"file": "f", "station": "s", "day": "d", "digest": "x", "status": "usable", "duplicates": 1}), "pass"),
+    (
+        snapshots(
+            {
+                "file": "f",
+                "station": "",
+                "day": "",
+                "digest": None,
+                "status": "refused",
+                "duplicates": 0,
+                "message": "m",
+            }
+        ),
+        "fail",
+    ),
+]
+GATES: list[tuple[Callable[..., Verdict], tuple[str, ...], Any]] = [
+    (matching_verdict, ("matching_verdict", "_drive_verdict", "_share", "_names"), MATCHING),
+    (snapshot_verdict, ("snapshot_verdict",), SNAPSHOTS),
+    (weather_verdict, ("weather_verdict",), WEATHER),
+    (weather_files_verdict, ("weather_files_verdict",), FILES),
+]
+
+
+@pytest.mark.parametrize(("gate", "parts", "scenarios"), GATES, ids=lambda value: getattr(value, "__name__", ""))
+def test_every_scenario_ends_as_it_should(gate: Any, parts: Any, scenarios: Any) -> None:
+    del parts
+    assert [scenario(gate).outcome.value for scenario, _ in scenarios] == [wanted for _, wanted in scenarios]
+
+
+@pytest.mark.parametrize(("gate", "parts", "scenarios"), GATES, ids=lambda value: getattr(value, "__name__", ""))
+def test_every_comparison_of_a_gate_is_held_by_a_scenario(gate: Any, parts: Any, scenarios: Any) -> None:
+    module = importlib.import_module(gate.__module__)
+    source = inspect.getsource(module)
+    calls = [scenario for scenario, _ in scenarios]
+    expected = [seen(answer) for answer in answers(gate, calls)]
+    assert expected == [
+        seen(answer) for answer in answers(getattr(built(ast.parse(source), module), gate.__name__), calls)
+    ]
+    found = list(mutants(source, parts))
+    survivors = [
+        mutant.place
+        for mutant in found
+        if [seen(answer) for answer in answers(getattr(built(mutant.tree, module), gate.__name__), calls)] == expected
+    ]
+    assert found
+    assert survivors == []
+
+
+def seen(answer: Any) -> Any:
+    return answer if isinstance(answer, str) else (answer.outcome.value, dict(answer.figures), answer.missing)
+
+
+def test_inconclusive_says_what_is_missing_and_uncovered_drives_are_named() -> None:
+    verdict = matching(drive(positions=9, snapped=9), drive("far", status="not_covered", snapped=0))(matching_verdict)
+    assert verdict.missing == ("short: positions on the map: a have too few, at least 10 are needed to judge one",)
+    assert verdict.figures["not_covered_drives"] == "far"
+
+
+def driven_rows(folder: Path, seed: int, shift_m: float) -> dict[str, Any]:
+    """A drive along streets of a chessboard, matched to the map or to one that is shifted."""
+    network = network_of(folder, *grid_map(6, 150.0))
+    rng = np.random.default_rng([seed, 5])
+    row = float(rng.integers(0, 6)) * 150.0
+    along = np.arange(0.0, 900.0, 1.2)
+    east = np.minimum(along, 600.0)
+    north = row + (1.0 if row < 400.0 else -1.0) * np.maximum(along - 600.0, 0.0)
+    noise = rng.normal(0.0, 3.0, (2, len(along)))
+    lat, lon = FRAME.to_geographic(east + noise[0] + shift_m, north + noise[1] + shift_m)
+    nan = np.full(len(along), np.nan)
+    signals = pa.table(
+        {
+            "clip_id": ["c"] * len(along), "t_ns": (np.arange(len(along)) * 100_000_000).astype(np.int64),
+            "lat_deg": lat, "lon_deg": lon, "heading_deg": nan, "speed_mps": nan,
+        }
+    )  # fmt: skip
+    summary, _ = drive_on_map(signals, edge_table(network), MAPS["matching"])
+    return {"drive_id": str(seed), **summary}
+
+
+def test_the_gate_seldom_errs_on_drives_whose_map_is_right_or_shifted(tmp_path: Path) -> None:
+    """False alarms and misses through the real judgement: 12 drives on their map, 12 on one that lies 45 m beside."""
+
+    def outcomes(shift_m: float) -> list[Outcome]:
+        rows = [driven_rows(tmp_path, seed, shift_m) for seed in range(12)]
+        return [matching_verdict([row], (), MAPS["gate"], policy_digest=POLICY).outcome for row in rows]
+
+    assert outcomes(0.0) == [Outcome.PASS] * 12
+    assert outcomes(45.0).count(Outcome.PASS) <= 1
