@@ -115,15 +115,13 @@ class Crank:
         """
         close_lost_runs(self.instance)
         forgive_crashes(self.instance)
-        if self._cursor is None:
-            self._automation()  # the first tick only learns what is there; changes count from then on
         results: list[RunResult] = []
         idle_since: dict[str, int] = {}
         rounds, told = 0, ""
         while rounds < MAX_TURNS:
             before = len(results)
             waiting = self._round(results, idle_since)
-            if len(results) == before:
+            if results and len(results) == before:
                 results += [self._run("automation", request) for request in self._automation()]
             if len(results) > before:
                 rounds += 1
@@ -151,6 +149,8 @@ class Crank:
             if idle_since.get(name) == len(results):
                 continue
             requests, reason = self._tick(name)
+            if requests and self._cursor is None:
+                self._automation()  # the first tick only learns what is there; changes count from then on
             results += [self._run(name, request) for request in requests]
             if not requests and reason.startswith(WAITING):
                 waiting = waiting or reason

@@ -144,10 +144,14 @@ def _reported(instance: dg.DagsterInstance, tables: Sequence[str]) -> dict[str, 
     return known
 
 
+Shut = Mapping[Partition, frozenset[str]]
+"""Tables of a partition with a gate that judged what they hold and did not let it pass."""
+
+
 def outstanding_reports(
     fleet: Fleet, instance: dg.DagsterInstance, tables: Sequence[str], gates: GatesByTable
-) -> dict[Partition, list[str]]:
-    """What a run would have to say anew, by partition: a data version, or the gates' verdicts on it.
+) -> tuple[dict[Partition, list[str]], Shut]:
+    """What a run would have to say anew, by partition: a data version, or the gates' verdicts on it. And what is shut.
 
     Gates are asked again when none has judged what the partition holds (the run died first), and when a policy that
     they read has changed since.
@@ -156,13 +160,37 @@ def outstanding_reports(
     missing = unreported(partition_roots(fleet, tables), reported)
     guarded = {name: guards for name, guards in gates.items() if name in tables}
     infos = verdict_infos(instance, [guard.key for guards in guarded.values() for guard in guards])
+    shut: dict[Partition, frozenset[str]] = {}
     for name, by_partition in standings(infos, guarded).items():
         for partition in reported[name]:
-            if by_partition.get(partition, Standing.UNJUDGED) is Standing.UNJUDGED:
+            standing = by_partition.get(partition, Standing.UNJUDGED)
+            if standing is Standing.UNJUDGED:
                 missing.setdefault(partition, []).append(f"verdicts on {name}")
+            elif standing is Standing.FAILED:
+                shut[partition] = shut.get(partition, frozenset()) | {name}
     for partition, gate, policy in outdated_verdicts(instance, infos, fleet.policies, guarded):
         missing.setdefault(partition, []).append(f"verdict of {gate} under {policy}")
-    return missing
+    return missing, shut
+
+
+def open_work(stale: Sequence[Stale], steps: Sequence[Step], shut: Shut) -> list[Stale]:
+    """Work that a run could do: what comes behind a gate that did not pass waits until the gate is asked about more.
+
+    Args:
+        stale: Work that the ledger finds outstanding.
+        steps: All steps of these partitions, in graph order.
+        shut: What gates hold back.
+    """
+    above: dict[str, frozenset[str]] = {}
+    for step in steps:
+        behind = frozenset[str]().union(*(above.get(name, {name}) for name in step.operator.inputs))
+        above |= {name: behind | {name} for name in step.operator.outputs}
+    return [
+        item
+        for item in stale
+        if not shut.get(item.partition, frozenset())
+        & (above[item.step.operator.outputs[0]] - {*item.step.operator.outputs})
+    ]
 
 
 def held_back(
@@ -207,8 +235,8 @@ def observe(
     """
     mine = [s for s in steps if fleet.tables[s.operator.outputs[0]].partition_by == tuple(partition_by)]
     tables = [name for step in mine for name in step.operator.outputs]
-    stale = stale_partitions(fleet, mine)
-    missing = outstanding_reports(fleet, instance, tables, gates)
+    missing, shut = outstanding_reports(fleet, instance, tables, gates)
+    stale = open_work(stale_partitions(fleet, mine), mine, shut)
     for partition, reports in also(fleet).items():
         missing.setdefault(partition, []).extend(reports)
     active: set[Partition] = set()

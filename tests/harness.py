@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+import policies
 from fleet_assets.build import build_defs
 from fleet_assets.commands.placing import admission_of
 from fleet_assets.crank import Crank, RunResult
@@ -103,6 +104,14 @@ class TestFleet:
                 yield instance
         else:
             yield self._memory
+
+    def with_all_positions(self) -> "TestFleet":
+        """Withhold nothing near the ends of trips, where a test asks whether positions are right."""
+        text = (Path(policies.__file__).parent / "privacy.yaml").read_text()
+        usual = "signals: [lat_deg, lon_deg, alt_m, heading_deg]"
+        assert usual in text
+        (self.home / "policies" / "privacy.yaml").write_text(text.replace(usual, "signals: [nothing]"))
+        return self
 
     def turn(self, instance: dg.DagsterInstance | None = None) -> list[RunResult]:
         """Turn the real crank until nothing is requested."""

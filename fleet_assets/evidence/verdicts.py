@@ -114,8 +114,8 @@ def all_of(verdicts: Mapping[str, Verdict] | Iterable[Verdict]) -> Verdict:
             values.
 
     Returns:
-        The joint verdict. Its digests are SHA-256 over the sorted digests of the parts (with their names, where given),
-        its missing sentences those of the inconclusive parts, sorted.
+        The joint verdict. Its digests are SHA-256 over the sorted digests of the parts (with their names, where given);
+        where all parts were judged under one policy, it is that policy's digest. Its missing sentences those of the inconclusive parts, sorted.
 
     Raises:
         ValueError: When two parts give one figure two values.
@@ -135,11 +135,12 @@ def _combine(verdicts: Mapping[str, Verdict] | Iterable[Verdict], *, decisive: O
     if isinstance(verdicts, Mapping):
         parts = tuple(_named(name, verdict) for name, verdict in verdicts.items())
         evidence: object = {name: verdict.evidence_digest for name, verdict in verdicts.items()}
-        policy: object = {name: verdict.policy_digest for name, verdict in verdicts.items()}
+        policies: object = {name: verdict.policy_digest for name, verdict in verdicts.items()}
     else:
         parts = tuple(verdicts)
         evidence = sorted(verdict.evidence_digest for verdict in parts)
-        policy = sorted(verdict.policy_digest for verdict in parts)
+        policies = sorted(verdict.policy_digest for verdict in parts)
+    under = {verdict.policy_digest for verdict in parts}
     seen = {verdict.outcome for verdict in parts}
     outcome = next((known for known in (decisive, Outcome.INCONCLUSIVE) if known in seen), otherwise)
     missing = {sentence for verdict in parts for sentence in verdict.missing}
@@ -147,7 +148,7 @@ def _combine(verdicts: Mapping[str, Verdict] | Iterable[Verdict], *, decisive: O
         outcome=outcome,
         figures=_merged_figures(parts),
         evidence_digest=evidence_digest(evidence),
-        policy_digest=evidence_digest(policy),
+        policy_digest=under.pop() if len(under) == 1 else evidence_digest(policies),
         missing=tuple(sorted(missing)) if outcome is Outcome.INCONCLUSIVE else (),
     )
 

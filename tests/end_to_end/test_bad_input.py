@@ -39,7 +39,7 @@ POLICIES: Final[Mapping[str, tuple[str, bytes, str]]] = {
     "a tag that would run code": ("vehicles/x", b"!!python/object/apply:os.system ['true']", "constructor for the tag"),
     "a bomb of aliases": ("vehicles/x", b"a: &a [x, x]\nb: [*a, *a]", "aliases are not allowed"),
     "a huge document": ("vehicles/x", b"a: " + b"x" * 1_000_001, "limit 1000000"),
-    "deep nesting": ("vehicles/x", b"a: " + b"[" * 50_000, "recursion"),
+    "deep nesting": ("vehicles/x", b"a: " + b"[" * 50_000, "nested deeper than"),
     "no document": ("vehicles/x", b"", "expected a mapping"),
     "no text": ("vehicles/x", b"a: \xff\xfe", "not valid YAML"),
     "no schema": ("vehicles/x", b"name: x", "Begin with"),

@@ -130,6 +130,9 @@ def test_the_time_table_names_every_workflow_and_sums_up(demo_fleet: DemoFleet) 
         "telemetry and bulk ingestion",
         "sensor sync and format conversion",
         "integrity and pii redaction",
+        "metadata extraction and catalog",
+        "map and weather enrichment",
+        "scene detection and event triggers",
         "gates",
         "orchestration",
     ]

@@ -34,6 +34,7 @@ DERIVED = (
     "silver/clock_models",
     "silver/radar_tracks",
     "silver/signals",
+    "silver/withheld_positions",
 )
 Happening = Callable[[TestFleet, Path], None]
 

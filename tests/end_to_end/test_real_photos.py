@@ -6,7 +6,7 @@ import pytest
 
 from tests.harness import TestFleet, utc_ns
 
-pytestmark = pytest.mark.real_data
+pytestmark = [pytest.mark.real_data, pytest.mark.slow]  # every picture is searched for faces and plates: minutes
 
 DAY = "2024-05-01"
 START_NS = utc_ns("2024-05-01T08:00:00")

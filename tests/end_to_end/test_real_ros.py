@@ -43,7 +43,7 @@ def lidar_bag(real_data: Path, folder: str) -> Path:
 @pytest.fixture(scope="module")
 def ros_fleet(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> TestFleet:
     """The five recordings through landing zone, real ticks and gates; to be read only."""
-    fleet = TestFleet(tmp_path_factory.mktemp("ros") / "home", first_day="2015-05-20")
+    fleet = TestFleet(tmp_path_factory.mktemp("ros") / "home", first_day="2015-05-20").with_all_positions()
     fleet.upload(husky_bag(real_data), spec="husky", drive_id="husky", vehicle_id="husky")
     for spec, (folder, _, _) in LIDARS.items():
         fleet.upload(lidar_bag(real_data, folder), spec=spec, drive_id=spec, vehicle_id=spec, depot="south")

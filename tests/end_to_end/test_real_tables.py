@@ -33,7 +33,7 @@ def trips(real_data: Path, folder: Path) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def tables_fleet(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> TestFleet:
     """All tables through landing zone, real ticks and gates; to be read only."""
-    fleet = TestFleet(tmp_path_factory.mktemp("tables") / "home", first_day="2012-12-31")
+    fleet = TestFleet(tmp_path_factory.mktemp("tables") / "home", first_day="2012-12-31").with_all_positions()
     fleet.upload(real_data / BOREAS / "boreas-2021-08-05-13-34/lidar_poses.csv", spec="boreas", drive_id="boreas")
     fleet.upload(real_data / BOREAS / "objects_v1/applanix/lidar_poses.csv", spec="boreas", drive_id="boreas-short")
     fleet.upload(real_data / MUNICH / "x0001-001.json", spec="gps_track", drive_id="munich")
@@ -191,7 +191,7 @@ def test_the_first_taxi_trips_are_drives_of_two_points(tables_fleet: TestFleet, 
 
 @pytest.mark.slow
 def test_all_682_taxi_trips_are_drives(real_data: Path, tmp_path: Path) -> None:
-    fleet = TestFleet(tmp_path / "home", first_day="2012-12-31")
+    fleet = TestFleet(tmp_path / "home", first_day="2012-12-31").with_all_positions()
     (tmp_path / "rows").mkdir()
     count = 0
     for number, path in enumerate(trips(real_data, tmp_path / "rows")):

@@ -6,7 +6,7 @@ import pytest
 
 from tests.harness import TestFleet, utc_ns
 
-pytestmark = pytest.mark.real_data
+pytestmark = [pytest.mark.real_data, pytest.mark.slow]  # every picture is searched for faces and plates: minutes
 
 WALK_DAY, ROAD_DAY = "2019-11-18", "2016-08-28"
 
@@ -14,7 +14,7 @@ WALK_DAY, ROAD_DAY = "2019-11-18", "2016-08-28"
 @pytest.fixture(scope="module")
 def filmed_fleet(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> TestFleet:
     """Both videos through landing zone, real ticks and gates; to be read only."""
-    fleet = TestFleet(tmp_path_factory.mktemp("video") / "home", first_day="2016-08-01")
+    fleet = TestFleet(tmp_path_factory.mktemp("video") / "home", first_day="2016-08-01").with_all_positions()
     videos = real_data / "driving_videos" / "sample"
     fleet.upload(videos / "solidWhiteRight.mp4", spec="dashcam", drive_id="road", depot="north")
     fleet.upload(videos / "gopro_max_heromode_gpmf.mp4", spec="gopro", drive_id="walk", depot="south")

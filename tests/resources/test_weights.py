@@ -16,7 +16,15 @@ from fleet_assets.policy.documents import InvalidPolicyError, Policies, load_pol
 from resources.weights import WeightsError, WeightStore
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("ssd_mobilenet_v2_coco", "centerface", "ppocr_v4_text", "haar_face", "haar_plate", "efficientnet_lite0")
+NAMES = (
+    "ssd_mobilenet_v2_coco",
+    "centerface",
+    "ppocr_v4_text",
+    "haar_face",
+    "haar_face_default",
+    "haar_plate",
+    "efficientnet_lite0",
+)
 
 
 @pytest.fixture(scope="module")

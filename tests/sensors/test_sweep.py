@@ -1,6 +1,7 @@
 """What the sweep asks for: capped, counted by attempt, held by gates, and never beside a run under way."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,7 @@ from sensors.restatement import (
     Observed,
     decide,
     observe,
+    open_work,
     plan_identities,
     run_request,
 )
@@ -229,3 +231,35 @@ def test_a_partition_whose_data_version_dagster_knows_otherwise_is_unreported(in
             )
         )
         assert (look(instance, lake, [bulk_step()], 2).unreported == {}) is known
+
+
+def chain_of_steps() -> list[Step]:
+    """`one` makes a and b, `two` makes c of a, `three` makes d of c, `other` makes e of nothing."""
+
+    def made(name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Step:
+        return replace(step(name), operator=Operator(name, 1, inputs, outputs))
+
+    return [
+        made("one", (), ("a", "b")),
+        made("two", ("a",), ("c",)),
+        made("three", ("c",), ("d",)),
+        made("other", (), ("e",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shut", "wanted"),
+    [
+        ({}, ["one", "two", "three", "other"]),
+        ({NORTH: frozenset(["a"])}, ["one", "other"]),
+        ({NORTH: frozenset(["c"])}, ["one", "two", "other"]),
+        ({NORTH: frozenset(["b"])}, ["one", "two", "three", "other"]),
+        ({SOUTH: frozenset(["a", "c"])}, ["one", "two", "three", "other"]),
+    ],
+)
+def test_work_behind_a_gate_that_did_not_pass_is_not_asked_for(
+    shut: dict[Partition, frozenset[str]], wanted: list[str]
+) -> None:
+    steps = chain_of_steps()
+    outstanding = [Stale(one, NORTH, Plan({"d1": "f1"}, (), ())) for one in steps]
+    assert [item.step.operator.name for item in open_work(outstanding, steps, shut)] == wanted
