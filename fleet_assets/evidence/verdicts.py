@@ -115,7 +115,8 @@ def all_of(verdicts: Mapping[str, Verdict] | Iterable[Verdict]) -> Verdict:
 
     Returns:
         The joint verdict. Its digests are SHA-256 over the sorted digests of the parts (with their names, where given);
-        where all parts were judged under one policy, it is that policy's digest. Its missing sentences those of the inconclusive parts, sorted.
+        where all parts were judged under one policy, its policy digest is that one. Its missing sentences are those of
+        the inconclusive parts, sorted.
 
     Raises:
         ValueError: When two parts give one figure two values.
