@@ -108,9 +108,9 @@ def test_light_and_cells_of_the_catalog_are_those_of_noaa_and_h3(real_fleet: Tes
     clips = real_fleet.sql("select * from silver.clip_catalog")
     assert {row["drive_id"] for row in clips} == {"comma", "css"}
     assert {row["light_condition"] for row in clips} == {"day"}
-    without = [row for row in clips if row["clip_id"] not in positions]  # the end of a drive may be too short for a fix
+    without = [row for row in clips if row["clip_id"] not in positions]
     assert {row["h3_cells"] for row in without} <= {None}
-    assert len(without) <= 1
+    assert len(without) < len(clips) / 4  # before the first fix, and where the trip's end is withheld
     for row in (one for one in clips if one["clip_id"] in positions):
         own = positions[row["clip_id"]]
         assert row["h3_cells"].split() == sorted({h3.latlng_to_cell(lat, lon, 7) for lat, lon in own})
