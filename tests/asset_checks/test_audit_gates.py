@@ -11,7 +11,7 @@ from asset_checks.ingestion import ingestion_gates
 from fleet_assets.evidence.verdicts import Outcome
 from fleet_assets.ingestion.steps import AUDIT_STEP
 from tests.asset_checks.gate_fleet import OLD, PARTITION, POLICIES, TABLES, GateFleet
-from tests.test_gate_mutations import built, mutants
+from tests.gate_mutants import built, mutants
 
 AUDITED, HITS = TABLES["bronze.audited_media"], TABLES["bronze.redaction_audit"]
 OPERATOR = AUDIT_STEP.operator.name

@@ -28,8 +28,8 @@ from fleet_assets.ingestion.metadata_extraction_and_catalog.round_trip import (
 )
 from fleet_assets.ingestion.steps import CATALOG_STEP
 from tests.asset_checks.gate_fleet import OLD, PARTITION, TABLES, GateFleet
-from tests.test_gate_mutations import answers as answered
-from tests.test_gate_mutations import built, mutants
+from tests.gate_mutants import answers as answered
+from tests.gate_mutants import built, mutants
 
 CATALOG, SIGNALS, SWEEPS, KEYFRAMES, MEDIA, AUDITED = (
     TABLES[name]

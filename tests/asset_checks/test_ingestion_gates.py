@@ -22,7 +22,7 @@ from fleet_assets.ingestion.steps import (
     REGISTER_STEP,
 )
 from tests.asset_checks.gate_fleet import OLD, PARTITION, POLICIES, TABLES, GateFleet
-from tests.test_gate_mutations import built, mutants
+from tests.gate_mutants import built, mutants
 
 SIGNALS, CLIPS, CLOCKS = (TABLES[f"silver.{name}"] for name in ("signals", "clips", "clock_models"))
 STEPS = {

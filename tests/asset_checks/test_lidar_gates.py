@@ -11,7 +11,7 @@ from asset_checks import ingestion
 from fleet_assets.evidence.verdicts import Outcome
 from fleet_assets.ingestion.steps import SWEEPS_STEP
 from tests.asset_checks.gate_fleet import OLD, PARTITION, TABLES, GateFleet
-from tests.test_gate_mutations import built, mutants
+from tests.gate_mutants import built, mutants
 
 STREAMS, CLIPS, SHARDS, SWEEPS = (
     TABLES[name] for name in ("bronze.sensor_streams", "silver.clips", "silver.lidar_shards", "silver.lidar_sweeps")

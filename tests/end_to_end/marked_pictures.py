@@ -9,6 +9,7 @@ import io
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -112,11 +113,8 @@ def pictures_in_bytes(data: bytes) -> Iterator[NDArray[np.uint8]]:
     for signature in (_JPEG, _PNG):
         place = data.find(signature)
         while place >= 0:
-            try:
-                with Image.open(io.BytesIO(data[place:])) as image:
-                    yield np.asarray(image.convert("RGB"), dtype=np.uint8)[:, :, ::-1].copy()
-            except (OSError, SyntaxError):
-                pass  # a signature by chance
+            with suppress(OSError, SyntaxError), Image.open(io.BytesIO(data[place:])) as image:  # a signature by chance
+                yield np.asarray(image.convert("RGB"), dtype=np.uint8)[:, :, ::-1].copy()
             place = data.find(signature, place + 1)
 
 

@@ -19,8 +19,8 @@ from fleet_assets.ingestion.map_and_weather_enrichment.verdicts import (
     weather_files_verdict,
     weather_verdict,
 )
+from tests.gate_mutants import answers, built, mutants
 from tests.osm_maps import FRAME, MAPS, edge_table, grid_map, network_of
-from tests.test_gate_mutations import answers, built, mutants
 
 POLICY = "0" * 64
 GATE = {

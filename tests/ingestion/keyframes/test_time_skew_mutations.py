@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.keyframes.time_skew import DriveInstants, Timed
-from tests.test_gate_mutations import Scenario, _seen, answers, built, mutants
+from tests.gate_mutants import Scenario, answers, built, mutants, seen
 
 MODULE = "fleet_assets.ingestion.sensor_sync_and_format_conversion.keyframes.time_skew"
 PARTS = ("time_skew_verdict", "apart_ns", "_share_within", "_drive_verdict")
@@ -58,13 +58,13 @@ SCENARIOS = [
 
 def test_every_comparison_is_held_by_a_scenario() -> None:
     module: Any = importlib.import_module(MODULE)
-    expected = [_seen(answer) for answer in answers(module.time_skew_verdict, SCENARIOS)]
+    expected = [seen(answer) for answer in answers(module.time_skew_verdict, SCENARIOS)]
     assert not [said for said in expected if isinstance(said, str)], "a scenario crashes without any mutation"
     found = list(mutants(inspect.getsource(module), PARTS))
     assert len(found) >= 10
     survivors = [
         mutant.place
         for mutant in found
-        if [_seen(said) for said in answers(built(mutant.tree, module).time_skew_verdict, SCENARIOS)] == expected
+        if [seen(said) for said in answers(built(mutant.tree, module).time_skew_verdict, SCENARIOS)] == expected
     ]
     assert survivors == []
