@@ -5,6 +5,8 @@ What a gate has to tell apart is in the tests of that gate.
 
 import ast
 import copy
+import importlib
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -24,6 +26,23 @@ SWAPS: Final[dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]]] = {
 }
 Scenario = Callable[[Callable[..., Any]], Any]
 """Asks a function, or a changed copy of it, one thing."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One gate.
+
+    Attributes:
+        module: Where it is.
+        function: The function that is called.
+        parts: All functions of the module that decide.
+        scenarios: Calls whose answers must tell every mutant apart.
+    """
+
+    module: str
+    function: str
+    parts: tuple[str, ...]
+    scenarios: Sequence[Scenario]
 
 
 @dataclass(frozen=True)
@@ -70,3 +89,22 @@ def built(tree: ast.Module, original: ModuleType) -> ModuleType:
 def seen(answer: Any) -> Any:
     """What of an answer a person or a run would notice."""
     return answer if isinstance(answer, str) else (answer.outcome.value, dict(answer.figures), answer.missing)
+
+
+def assert_held(judged: Judged) -> None:
+    """Every mutant of the gate answers at least one scenario in another way."""
+    module = importlib.import_module(judged.module)
+    source = inspect.getsource(module)
+    expected = answers(getattr(module, judged.function), judged.scenarios)
+    assert not [said for said in expected if isinstance(said, str)], "a scenario crashes without any mutation"
+    unchanged = built(ast.parse(source), module)
+    assert list(map(seen, answers(getattr(unchanged, judged.function), judged.scenarios))) == list(map(seen, expected))
+    found = list(mutants(source, judged.parts))
+    survivors = [
+        mutant.place
+        for mutant in found
+        if list(map(seen, answers(getattr(built(mutant.tree, module), judged.function), judged.scenarios)))
+        == list(map(seen, expected))
+    ]
+    assert found, f"{judged.function} compares nothing; name the functions that decide"
+    assert survivors == []
