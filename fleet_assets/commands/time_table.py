@@ -4,7 +4,7 @@ Here belongs adding up. What was measured comes from the engine's workers, the g
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
@@ -72,9 +72,11 @@ def time_rows(
         watch: Started when the command was.
         first: What was done before, e.g. simulating.
     """
-    rows = [spent.row() for spent in (*first, *_of_runs(instance, runs))]
-    workers_s = sum(spent.cpu_s for spent in first) + sum(sum(run.worker_cpu_s.values()) for run in runs)
-    total = Spent("total", workers_s + watch.cpu_s, watch.wall_s, "").row()
+    workflows, gates = _of_workflows(instance, runs), _of_gates(instance, runs)
+    rows = [spent.row() for spent in (*first, *workflows, gates)]
+    # Gates are asked in this process, and so is all the rest; what is done before and in workflows is not.
+    elsewhere_s = sum(spent.cpu_s for spent in (*first, *workflows))
+    total = Spent("total", elsewhere_s + watch.cpu_s, watch.wall_s, "").row()
     rest: dict[str, Any] = {
         name: round(total[name] - sum(row[name] for row in rows), 1) for name in ("cpu_s", "elapsed_s")
     }
@@ -87,10 +89,11 @@ def times_text(rows: Sequence[dict[str, Any]]) -> str:
     return table_text(rows, ["workflow", "cpu_s", "elapsed_s", "what"])
 
 
-def _of_runs(instance: "dg.DagsterInstance", runs: "Sequence[RunResult]") -> Iterator[Spent]:
+def _of_workflows(instance: "dg.DagsterInstance", runs: "Sequence[RunResult]") -> list[Spent]:
+    """What workers spent, each operator once: all its outputs report the same CPU seconds."""
     from fleet_assets.operators import STEPS
 
-    elapsed = {(run.run_id, name): wall_s for run in runs for name, wall_s in _elapsed(instance, run).items()}
+    elapsed = _elapsed(instance, runs)
     cpu: dict[str, float] = defaultdict(float)
     wall: dict[str, float] = defaultdict(float)
     names: dict[str, list[str]] = {}
@@ -102,19 +105,29 @@ def _of_runs(instance: "dg.DagsterInstance", runs: "Sequence[RunResult]") -> Ite
             wall[workflow] += elapsed.get((run.run_id, asset), 0.0)
             known = names.setdefault(workflow, [])
             known += [name] if name not in known else []
-    for workflow, done in names.items():
-        yield Spent(workflow.replace("_", " "), cpu[workflow], wall[workflow], ", ".join(done))
+    return [
+        Spent(workflow.replace("_", " "), cpu[workflow], wall[workflow], ", ".join(done))
+        for workflow, done in names.items()
+    ]
+
+
+def _of_gates(instance: "dg.DagsterInstance", runs: "Sequence[RunResult]") -> Spent:
+    elapsed = _elapsed(instance, runs)
     gates = [(run, gate) for run in runs for gate in run.gates]
     gates_cpu_s = sum(float(gate.metadata.get("cpu_s", 0.0)) for _, gate in gates)
     # The gates of one table are one step.
     by_step = {
         (run.run_id, gate.asset): elapsed.get((run.run_id, f"{gate.asset}:{gate.gate}"), 0.0) for run, gate in gates
     }
-    yield Spent("gates", gates_cpu_s, sum(by_step.values()), f"{len(gates)} verdicts")
+    return Spent("gates", gates_cpu_s, sum(by_step.values()), f"{len(gates)} verdicts")
 
 
-def _elapsed(instance: "dg.DagsterInstance", run: "RunResult") -> dict[str, float]:
-    """Elapsed seconds of the steps that made assets or asked gates, by asset and by `asset:gate`."""
+def _elapsed(instance: "dg.DagsterInstance", runs: "Sequence[RunResult]") -> dict[tuple[str, str], float]:
+    """Elapsed seconds of the steps that made assets or asked gates, by run and by asset or `asset:gate`."""
+    return {(run.run_id, name): wall_s for run in runs for name, wall_s in _elapsed_in(instance, run).items()}
+
+
+def _elapsed_in(instance: "dg.DagsterInstance", run: "RunResult") -> dict[str, float]:
     steps = {stats.step_key: stats for stats in instance.get_run_step_stats(run.run_id)}
     found = {name: steps[key] for name, key in run.steps.items() if key in steps}
     return {

@@ -39,6 +39,7 @@ EXTRACT_KEYFRAMES: Final = Operator(
         "bronze.drives",
         "bronze.redacted_media",
         "bronze.redaction_report",
+        "bronze.redaction_audit",
         "bronze.audited_media",
         "bronze.integrity_findings",
         "silver.clips",
