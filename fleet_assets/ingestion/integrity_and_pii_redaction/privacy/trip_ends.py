@@ -18,6 +18,12 @@ from numpy.typing import NDArray
 from fleet_assets.geo.local_frame import LocalFrame
 
 NS_PER_S: Final = 1_000_000_000
+_EDGE_BULGE: Final = 0.05
+"""Share of a box: edges of cells are arcs of great circles, which leave the box of their ends by far less."""
+_MOST_BOX_DEG: Final = 180.0
+"""A wider box goes round the antimeridian."""
+_POLAR_DEG: Final = 85.0
+"""Nearer to a pole, cells may hold it, and a box of their corners does not."""
 NONE, PLACE, FIRST_STOP, LAST_STOP = "", "place", "first_stop", "last_stop"
 Times = NDArray[np.int64]
 Values = NDArray[np.float64]
@@ -106,12 +112,26 @@ def _stands(t_ns: Times, speed_mps: Values, at_ns: int, rule: TripEndRule) -> bo
 
 def _in_zone(lat: Values, lon: Values, at: int, rule: TripEndRule) -> NDArray[np.bool_]:
     """Positions in the cells around that of one of them."""
-    import h3
+    from h3.api import basic_int as h3  # cells as numbers: no text is made of every position's cell
 
     zone = set(h3.grid_disk(h3.latlng_to_cell(lat[at], lon[at], rule.resolution), rule.rings))
-    places, index = np.unique(np.column_stack([lat, lon]), axis=0, return_inverse=True)
-    inside = np.array([h3.latlng_to_cell(*place, rule.resolution) in zone for place in places.tolist()], dtype=np.bool_)
-    return inside[index.reshape(-1)]
+    inside = _in_box(lat, lon, np.array([corner for cell in zone for corner in h3.cell_to_boundary(cell)]))
+    near = zip(lat[inside].tolist(), lon[inside].tolist(), strict=True)
+    inside[inside] = [h3.latlng_to_cell(*place, rule.resolution) in zone for place in near]
+    return inside
+
+
+def _in_box(lat: Values, lon: Values, corners: Values) -> NDArray[np.bool_]:
+    """Positions in the box around corners, with room for edges that bulge; all where a box says little.
+
+    Asking for the cell of every position of a long drive takes longer than everything else that is done to it.
+    """
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    room = (high - low) * _EDGE_BULGE
+    if high[1] - low[1] > _MOST_BOX_DEG or np.abs(corners[:, 0]).max() > _POLAR_DEG:
+        return np.ones(len(lat), dtype=np.bool_)
+    (south, west), (north, east) = low - room, high + room
+    return np.asarray((south <= lat) & (lat <= north) & (west <= lon) & (lon <= east))
 
 
 def _filled(reasons: NDArray[np.str_], known: NDArray[np.intp], found: NDArray[np.str_]) -> NDArray[np.str_]:
