@@ -110,17 +110,18 @@ def vector_decode(recording: str, spec: str) -> dict[str, Any]:
     return {"samples": samples.num_rows, "cpu_s": time.process_time() - start}
 
 
-def land(home: str, recording: str, spec: str) -> dict[str, Any]:
-    """Landing to silver for one recording, twice: the first pass starts workers and imports, the second is measured."""
+def land(home: str, recording: str, spec: str, passes: str) -> dict[str, Any]:
+    """Landing to silver for one recording, again and again; the first pass starts workers and imports."""
     from fleet_assets.ingestion.recordings.dbc import dbc_folders
     from tests.harness import TestFleet
 
     fleet = TestFleet(Path(home), first_day=FIRST_DAY.get(spec, "2018-01-01"), durable=True)
-    root = Path(recording)
-    fleet.upload(root, spec=spec, dbc_folders=dbc_folders(root), vehicle_id="first", depot="north")
-    first = _turn(fleet)
-    fleet.upload(root, spec=spec, dbc_folders=dbc_folders(root), vehicle_id="second", depot="south")
-    return {"first": first, "second": _turn(fleet)}
+    root, turns = Path(recording), []
+    for number in range(1 + int(passes)):
+        vehicle, depot = f"vehicle{number}", ("north", "south")[number % 2]
+        fleet.upload(root, spec=spec, dbc_folders=dbc_folders(root), vehicle_id=vehicle, depot=depot)
+        turns.append(_turn(fleet))
+    return {"first": turns[0], "warm": turns[1:]}
 
 
 DRIVES = "select status from bronze.drive_status"

@@ -38,6 +38,10 @@ class Block:
     end: int
 
 
+def _wanted(ids: tuple[bytes, ...]) -> str:
+    return "/".join(name.decode()[2:] for name in ids)
+
+
 class BlockReader:
     """Reads one file's blocks and remembers what could not be followed.
 
@@ -59,18 +63,18 @@ class BlockReader:
         Raises:
             BrokenBlockError: When it does not lie in the file, has another id, or contradicts itself.
         """
-        wanted = "/".join(name.decode()[2:] for name in ids)
         if not HEADER_AT <= address <= self.size - FRAME.size:
-            raise BrokenBlockError(f"{wanted} block at byte {address}: the file has {self.size} bytes")
+            raise BrokenBlockError(f"{_wanted(ids)} block at byte {address}: the file has {self.size} bytes")
         name, _, length, count = FRAME.unpack_from(self._buffer, address)
         data = address + FRAME.size + LINK_BYTES * count
         if name not in ids:
-            raise BrokenBlockError(f"byte {address}: found {name!r} instead of a {wanted} block")
+            raise BrokenBlockError(f"byte {address}: found {name!r} instead of a {_wanted(ids)} block")
         plain = name in DATA_IDS
         if count > _MAX_LINKS or count < links or data > self.size or (data > address + length and not plain):
-            raise BrokenBlockError(f"{wanted} block at byte {address}: length {length} with {count} links")
+            raise BrokenBlockError(f"{_wanted(ids)} block at byte {address}: length {length} with {count} links")
         if address + length > self.size and not plain:
-            raise BrokenBlockError(f"{wanted} block at byte {address}: ends at {address + length} of {self.size} bytes")
+            ends = f"ends at {address + length} of {self.size} bytes"
+            raise BrokenBlockError(f"{_wanted(ids)} block at byte {address}: {ends}")
         found = struct.unpack_from(f"<{count}Q", self._buffer, address + FRAME.size)
         self.addresses.add(address)
         return Block(name, address, found, data, address + length)

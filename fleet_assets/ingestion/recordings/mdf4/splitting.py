@@ -21,6 +21,8 @@ LENGTH_BYTES: Final = 4
 _HELD_BYTES: Final = 32 << 20
 """Bytes of the file kept mapped while records are read."""
 _MAX_VARIABLE_BYTES: Final = 1 << 20
+_FAR: Final = 1 << 48
+"""A step that leads out of any file."""
 KEPT_ROWS: Final = 1 << 20
 """Records of mixed data of one recording whose places are kept from one pass to the next, nine bytes each."""
 
@@ -103,31 +105,46 @@ def _walk(raw: bytes, id_bytes: int, groups: Mapping[int, Group]) -> _Walk:
     """
     known = {number: id_bytes + group.record_bytes for number, group in groups.items() if not group.variable}
     narrow = id_bytes == 1
-    # Nothing is known beforehand of variable-length data, nor of an id that is damage.
-    steps = [known.get(number, 0) for number in range(256)] if narrow else defaultdict(int, known)
+    # Nothing is known beforehand of variable-length data, nor of an id that is damage: a step beyond the end tells.
+    steps = [known.get(number, _FAR) for number in range(256)] if narrow else defaultdict(lambda: _FAR, known)
     order: bytearray | list[int] = bytearray() if narrow else []
-    note, stated = order.append, list[int]()
-    at = number = step = 0
-    last, problem = len(raw) - id_bytes, None
-    while at <= last:
-        number = raw[at] if narrow else int.from_bytes(raw[at : at + id_bytes], "little")
-        step = steps[number]
-        if not step:
-            size, problem = _variable_size(raw, at + id_bytes, number, groups)
-            if problem:
-                break
-            step = id_bytes + size
-            stated.append(step)
-        note(number)
-        at += step
+    stated, at, problem = list[int](), 0, None
+    while True:
+        at = _leapt(raw, at, id_bytes, steps, order)
+        if at < _FAR:
+            break
+        at -= _FAR
+        size, problem = _variable_size(raw, at + id_bytes, order[-1], groups)
+        if problem:
+            order.pop()
+            break
+        stated.append(id_bytes + size)
+        at += stated[-1]
     if at > len(raw):
-        at -= step
-        order.pop()
-        stated = stated[:-1] if groups[number].variable else stated
+        number = order.pop()
+        at -= stated.pop() if groups[number].variable else steps[number]
     numbers = np.frombuffer(order, np.uint8) if isinstance(order, bytearray) else np.array(order, np.uint64)
     lengths = np.array(steps)[numbers] if narrow else np.array([steps[number] for number in order], np.int64)
-    lengths[lengths == 0] = stated
+    lengths[lengths == _FAR] = stated
     return _Walk(numbers, np.cumsum(lengths) - lengths + id_bytes, at, problem)
+
+
+def _leapt(raw: bytes, at: int, id_bytes: int, steps: Any, order: bytearray | list[int]) -> int:
+    """Go from record to record until the bytes end, or by a step so wide that it is not known; return where."""
+    note, last = order.append, len(raw) - id_bytes
+    if id_bytes == 1:  # by far the most common, and most of what opening a CAN log costs
+        try:
+            while True:
+                number = raw[at]
+                note(number)
+                at += steps[number]
+        except IndexError:
+            return at
+    while at <= last:
+        number = int.from_bytes(raw[at : at + id_bytes], "little")
+        note(number)
+        at += steps[number]
+    return at
 
 
 def _variable_size(raw: bytes, begin: int, number: int, groups: Mapping[int, Group]) -> tuple[int, str | None]:
