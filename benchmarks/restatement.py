@@ -27,7 +27,8 @@ DRIVES: Final = int(os.environ.get("FLEET_BENCH_DRIVES", "48"))
 REPETITIONS: Final = int(os.environ.get("FLEET_BENCH_REPETITIONS", "5"))
 SECONDS: Final = float(os.environ.get("FLEET_BENCH_SECONDS", "40"))
 SENSORS: Final = os.environ.get("FLEET_BENCH_SENSORS", "can,imu,gnss,radar,lidar,camera")
-CAMERA, CAMERA_HZ = "camera", 5
+CAMERA: Final = "camera"
+CAMERA_HZ: Final = float(os.environ.get("FLEET_BENCH_CAMERA_HZ", "2"))
 FIRST_SEED: Final = 10_000
 
 
@@ -115,14 +116,18 @@ def drive(number: int, *, corrected: bool = False) -> Path:
     """Recording of one drive, simulated where it is not there yet; a corrected one carries the other seed's noise."""
     seed = FIRST_SEED + number + (500 if corrected else 0)
     start = datetime(2024, 5, 1, 8) + timedelta(days=number % DAYS, minutes=7 * number)  # noqa: DTZ001 - written as UTC
-    made = KEPT / f"{SENSORS.replace(',', '-')}-{SECONDS:g}" / f"{number}{'-corrected' if corrected else ''}"
+    made = (
+        KEPT
+        / f"{SENSORS.replace(',', '-')}-{CAMERA_HZ:g}hz-{SECONDS:g}"
+        / f"{number}{'-corrected' if corrected else ''}"
+    )
     recordings = made / "recordings"
     if not recordings.exists():
         command = [sys.executable, "-m", "fleet_assets.cli", "simulate", "--out", str(made.with_suffix(".new"))]
         command += ["--drives", "1", "--seconds", f"{SECONDS:g}", "--seed", str(seed), "--sensors", SENSORS]
         command += ["--start", f"{start:%Y-%m-%dT%H:%M:%SZ}"]
         if CAMERA in SENSORS.split(","):
-            command += ["--camera-hz", str(CAMERA_HZ)]
+            command += ["--camera-hz", f"{CAMERA_HZ:g}"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"simulation of drive {number} failed:\n{done.stdout[-1000:]}{done.stderr[-1000:]}")
