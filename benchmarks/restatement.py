@@ -116,11 +116,8 @@ def drive(number: int, *, corrected: bool = False) -> Path:
     """Recording of one drive, simulated where it is not there yet; a corrected one carries the other seed's noise."""
     seed = FIRST_SEED + number + (500 if corrected else 0)
     start = datetime(2024, 5, 1, 8) + timedelta(days=number % DAYS, minutes=7 * number)  # noqa: DTZ001 - written as UTC
-    made = (
-        KEPT
-        / f"{SENSORS.replace(',', '-')}-{CAMERA_HZ:g}hz-{SECONDS:g}"
-        / f"{number}{'-corrected' if corrected else ''}"
-    )
+    kind = f"{SENSORS.replace(',', '-')}-{CAMERA_HZ:g}hz-{SECONDS:g}"
+    made = KEPT / kind / f"{number}{'-corrected' if corrected else ''}"
     recordings = made / "recordings"
     if not recordings.exists():
         command = [sys.executable, "-m", "fleet_assets.cli", "simulate", "--out", str(made.with_suffix(".new"))]
@@ -214,10 +211,16 @@ def restatement(folder: Path) -> None:
     said += [f"(b) {text}" for text in sorted({exactly(ran, once) for ran in one.ran})]
     said.append(f"(b) {same(home, [*uploads, *extra], cold, scratch)}")
     for runs, kind in ((version, "version"), (output, "output")):
+        before, _ = in_subprocess(WORKER, "digests", str(home.path))
         changed(kind)
         home.step(runs, "turn")
         told = descended(runs.ran[0], DRIVES + REPETITIONS, home, changes_output=kind == "output")
-        said += [f"(c) {kind}: {told}", f"(c) {kind}: {same(home, [*uploads, *extra], cold, scratch)}"]
+        said.append(f"(c) {kind}: {told}")
+        if kind == "output":
+            said.append(f"(c) {kind}: {same(home, [*uploads, *extra], cold, scratch)}")
+        else:  # the same as the build from scratch before it
+            after, _ = in_subprocess(WORKER, "digests", str(home.path))
+            said.append(f"(c) {kind}: {'the same' if after == before else 'NOT the same'} {len(after)} roots as before")
         changed("")
         home.step(Runs("back"), "turn")
     for name in corrections:

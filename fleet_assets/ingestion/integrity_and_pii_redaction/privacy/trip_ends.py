@@ -94,9 +94,10 @@ def withheld(t_ns: Times, lat_deg: Values, lon_deg: Values, speed_mps: Values, r
         return reasons
     lat, lon = lat_deg[known], lon_deg[known]
     found = np.full(len(known), NONE, dtype="<U16")
-    for reason, at in ((LAST_STOP, len(known) - 1), (FIRST_STOP, 0)):
-        if _stands(t_ns, speed_mps, int(t_ns[known[at]]), rule):
-            found[_in_zone(lat, lon, at, rule)] = reason
+    ends = {LAST_STOP: len(known) - 1, FIRST_STOP: 0}
+    stops = {name: at for name, at in ends.items() if _stands(t_ns, speed_mps, int(t_ns[known[at]]), rule)}
+    for reason, inside in zip(stops, _in_zones(lat, lon, list(stops.values()), rule), strict=True):
+        found[inside] = reason
     for place in rule.places:
         found[np.hypot(*LocalFrame(place.lat_deg, place.lon_deg).to_plane(lat, lon)) <= place.radius_m] = PLACE
     reasons[known] = found
@@ -110,14 +111,18 @@ def _stands(t_ns: Times, speed_mps: Values, at_ns: int, rule: TripEndRule) -> bo
     return not len(near) or bool(near.min() < rule.parked_below_mps)
 
 
-def _in_zone(lat: Values, lon: Values, at: int, rule: TripEndRule) -> NDArray[np.bool_]:
-    """Positions in the cells around that of one of them."""
+def _in_zones(lat: Values, lon: Values, stops: Sequence[int], rule: TripEndRule) -> list[NDArray[np.bool_]]:
+    """Positions in the cells around each of some of them."""
     from h3.api import basic_int as h3  # cells as numbers: no text is made of every position's cell
 
-    zone = set(h3.grid_disk(h3.latlng_to_cell(lat[at], lon[at], rule.resolution), rule.rings))
-    inside = _in_box(lat, lon, np.array([corner for cell in zone for corner in h3.cell_to_boundary(cell)]))
-    near = zip(lat[inside].tolist(), lon[inside].tolist(), strict=True)
-    inside[inside] = [h3.latlng_to_cell(*place, rule.resolution) in zone for place in near]
+    zones = [h3.grid_disk(h3.latlng_to_cell(lat[at], lon[at], rule.resolution), rule.rings) for at in stops]
+    corners = [np.array([corner for cell in zone for corner in h3.cell_to_boundary(cell)]) for zone in zones]
+    near = np.flatnonzero(np.any([np.zeros(len(lat), np.bool_), *(_in_box(lat, lon, box) for box in corners)], axis=0))
+    places = zip(lat[near].tolist(), lon[near].tolist(), strict=True)
+    cells = np.array([h3.latlng_to_cell(*place, rule.resolution) for place in places], dtype=np.uint64)
+    inside = [np.zeros(len(lat), dtype=np.bool_) for _ in zones]
+    for held, zone in zip(inside, zones, strict=True):
+        held[near] = np.isin(cells, np.array(zone, dtype=np.uint64))
     return inside
 
 
