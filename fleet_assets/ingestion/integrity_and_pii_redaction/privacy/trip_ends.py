@@ -22,6 +22,10 @@ _EDGE_BULGE: Final = 0.05
 """Share of a box: edges of cells are arcs of great circles, which leave the box of their ends by far less."""
 _MOST_BOX_DEG: Final = 180.0
 """A wider box goes round the antimeridian."""
+_SAME_CORNER_DIGITS: Final = 9
+_CELLS_AT_INNER_CORNER: Final = 3
+_SURE_SHARE: Final = 0.9
+"""Of the radius of the circle in a disk of cells: cells differ in size, and a plane is none of the earth's."""
 _POLAR_DEG: Final = 85.0
 """Nearer to a pole, cells may hold it, and a box of their corners does not."""
 NONE, PLACE, FIRST_STOP, LAST_STOP = "", "place", "first_stop", "last_stop"
@@ -115,15 +119,31 @@ def _in_zones(lat: Values, lon: Values, stops: Sequence[int], rule: TripEndRule)
     """Positions in the cells around each of some of them."""
     from h3.api import basic_int as h3  # cells as numbers: no text is made of every position's cell
 
-    zones = [h3.grid_disk(h3.latlng_to_cell(lat[at], lon[at], rule.resolution), rule.rings) for at in stops]
-    corners = [np.array([corner for cell in zone for corner in h3.cell_to_boundary(cell)]) for zone in zones]
-    near = np.flatnonzero(np.any([np.zeros(len(lat), np.bool_), *(_in_box(lat, lon, box) for box in corners)], axis=0))
-    places = zip(lat[near].tolist(), lon[near].tolist(), strict=True)
-    cells = np.array([h3.latlng_to_cell(*place, rule.resolution) for place in places], dtype=np.uint64)
-    inside = [np.zeros(len(lat), dtype=np.bool_) for _ in zones]
-    for held, zone in zip(inside, zones, strict=True):
-        held[near] = np.isin(cells, np.array(zone, dtype=np.uint64))
-    return inside
+    found = []
+    for at in stops:
+        zone = set(h3.grid_disk(h3.latlng_to_cell(lat[at], lon[at], rule.resolution), rule.rings))
+        borders = [h3.cell_to_boundary(cell) for cell in zone]
+        inside = _surely_inside(lat, lon, borders)
+        unclear = np.flatnonzero(
+            _in_box(lat, lon, np.array([corner for border in borders for corner in border])) & ~inside
+        )
+        places = zip(lat[unclear].tolist(), lon[unclear].tolist(), strict=True)
+        inside[unclear] = [h3.latlng_to_cell(*place, rule.resolution) in zone for place in places]
+        found.append(inside)
+    return found
+
+
+def _surely_inside(lat: Values, lon: Values, borders: Sequence[Sequence[tuple[float, float]]]) -> NDArray[np.bool_]:
+    """Positions well within a disk of cells, which need not be looked up one by one."""
+    corners, times = np.unique(np.round(np.concatenate(borders), _SAME_CORNER_DIGITS), axis=0, return_counts=True)
+    if np.abs(corners[:, 0]).max() > _POLAR_DEG or np.ptp(corners[:, 1]) > _MOST_BOX_DEG:
+        return np.zeros(len(lat), dtype=np.bool_)
+    frame = LocalFrame(*corners.mean(axis=0).tolist())
+    outer = np.hypot(*frame.to_plane(*corners[times < _CELLS_AT_INNER_CORNER].T))
+    first = np.stack(frame.to_plane(*np.array(borders[0]).T), axis=1)
+    edge = np.linalg.norm(first - np.roll(first, 1, axis=0), axis=1).max()
+    within = _SURE_SHARE * np.sqrt(max(outer.min() ** 2 - (edge / 2.0) ** 2, 0.0))
+    return np.asarray(np.hypot(*frame.to_plane(lat, lon)) < within)
 
 
 def _in_box(lat: Values, lon: Values, corners: Values) -> NDArray[np.bool_]:
