@@ -144,42 +144,15 @@ class _Meter:
         """Count what the detectors of this process spend in their networks."""
         from fleet_assets.perception import faces, objects, plates
 
-        modules: tuple[Any, ...] = (faces, plates)
-        detector: Any = objects.ObjectDetector
-        runs, call = [module.run for module in modules], detector.__call__
-
-        def through(own: Any, picture: Any) -> Any:
-            network = own._network  # noqa: SLF001 - the network is what is measured
-            own._network = _Watched(network, self)  # noqa: SLF001 - as above
-            try:
-                return call(own, picture)
-            finally:
-                own._network = network  # noqa: SLF001 - as above
-
+        modules: tuple[Any, ...] = (faces, objects, plates)
+        runs = [module.run for module in modules]
         for module in modules:
             module.run = self.counted(module.run)
-        detector.__call__ = through
         try:
             yield
         finally:
-            detector.__call__ = call
             for module, run in zip(modules, runs, strict=True):
                 module.run = run
-
-
-class _Watched:
-    """OpenCV's network, its inference measured."""
-
-    def __init__(self, inner: Any, meter: _Meter) -> None:
-        self.inner, self._forward = inner, meter.counted(inner.forward)
-
-    def setInput(self, given: Any) -> None:  # noqa: N802 - OpenCV's name
-        """See OpenCV."""
-        self.inner.setInput(given)
-
-    def forward(self) -> Any:
-        """See OpenCV."""
-        return self._forward()
 
 
 def _cpu_s(function: Any, *arguments: Any) -> float:

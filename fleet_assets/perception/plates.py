@@ -55,10 +55,11 @@ class TextDetector:
         self._session = onnx_session(model)
         self._spec, self._rule, self._longer = spec, rule or TextRule(), longer_px
 
-    def __call__(self, picture: Picture) -> Detections:
-        """Detections in uint8[h, w, 3], blue, green, red."""
+    def __call__(self, picture: Picture, scale: float | None = None) -> Detections:
+        """Detections in uint8[h, w, 3], blue, green, red; the picture is enlarged by `scale`, where it is given."""
         height, width = picture.shape[:2]
-        scale = 1.0 if self._longer is None else self._longer / max(width, height)
+        if scale is None:
+            scale = 1.0 if self._longer is None else self._longer / max(width, height)
         seen = blob(picture, self._spec, scale)
         probability = run(self._session, seen)[0][0, 0]
         corners, scores = lines_of(probability, self._rule)

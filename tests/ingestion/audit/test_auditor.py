@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fleet_assets.ingestion.integrity_and_pii_redaction.audit.clearness import clearness
-from fleet_assets.ingestion.integrity_and_pii_redaction.audit.looks import Auditor, view_of
+from fleet_assets.ingestion.integrity_and_pii_redaction.audit.looks import Auditor
 from fleet_assets.ingestion.integrity_and_pii_redaction.audit.operators import AUDIT, RELEASE, audit, released_media
 from fleet_assets.ingestion.integrity_and_pii_redaction.audit.sampling import (
     SampleRule,
@@ -21,6 +21,7 @@ from fleet_assets.ingestion.integrity_and_pii_redaction.audit.sampling import (
     even_sample,
     sampled,
 )
+from fleet_assets.ingestion.integrity_and_pii_redaction.audit.views import view_of
 from fleet_assets.ingestion.integrity_and_pii_redaction.redaction.cover import CoverRule, covered
 from fleet_assets.ingestion.integrity_and_pii_redaction.redaction.plan import Area
 from fleet_assets.ingestion.media.pictures import Frame

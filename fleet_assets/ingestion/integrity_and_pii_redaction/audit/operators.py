@@ -15,8 +15,9 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from fleet_assets.ingestion.integrity_and_pii_redaction.audit.looks import Auditor, Hit, crop_of
+from fleet_assets.ingestion.integrity_and_pii_redaction.audit.looks import Auditor, Hit
 from fleet_assets.ingestion.integrity_and_pii_redaction.audit.sampling import SampleRule, ends_of_tracks, sampled
+from fleet_assets.ingestion.integrity_and_pii_redaction.audit.views import crop_of
 from fleet_assets.ingestion.media.redacted import RedactedPictures
 from fleet_assets.perception.runtime import single_threaded_opencv
 from fleet_assets.perception.weights import WeightSource, named_weights
@@ -36,11 +37,11 @@ _MARGIN: Final = 0.5
 """What a crop shows around the hit, in its sizes."""
 AUDIT: Final = Operator(
     name="integrity_and_pii_redaction.audit",
-    version=1,
+    version=2,
     inputs=("bronze.drives", "bronze.redacted_media", "bronze.redaction_boxes", "bronze.redaction_report"),
     outputs=(REDACTION_AUDIT.name, AUDITED_MEDIA.name),
     policy={POLICY: ("sample", "detectors", "objects")},
-    libraries=("numpy", "opencv-python-headless", "pillow", "av"),
+    libraries=("numpy", "onnxruntime", "opencv-python-headless", "pillow", "av"),
     reads_requests=(RELEASE,),
     names_weights=(POLICY,),
 )

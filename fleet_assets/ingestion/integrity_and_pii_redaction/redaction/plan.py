@@ -46,8 +46,12 @@ class PlanRule:
     @classmethod
     def from_policy(cls, policy: Mapping[str, Any]) -> "dict[str, PlanRule]":
         """By kind, from the keys `tracking` and `detectors` of the document `redaction`."""
-        tracking = TrackRule(**policy["tracking"])
-        return {rule["kind"]: cls(tracking, Margin(**rule["margin"])) for rule in policy["detectors"]}
+        return {
+            rule["kind"]: cls(
+                TrackRule(**policy["tracking"], unsure_score=rule["unsure_score"]), Margin(**rule["margin"])
+            )
+            for rule in policy["detectors"]
+        }
 
 
 @dataclass(frozen=True, slots=True)
