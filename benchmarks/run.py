@@ -17,6 +17,8 @@ from benchmarks.readers import memory, readers
 from benchmarks.restatement import restatement
 from benchmarks.search import search
 from benchmarks.simulator import simulator
+from benchmarks.triggers import triggers
+from benchmarks.vectors import vectors
 
 REAL_DATA = ROOT.parent / "shared" / "data"
 RECORDINGS = {
@@ -144,6 +146,8 @@ BENCHMARKS: dict[str, Callable[[Path], None]] = {
         redaction,
         lidar,
         search,
+        triggers,
+        vectors,
     )
 }
 

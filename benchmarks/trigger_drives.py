@@ -8,13 +8,14 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyarrow.parquet as pq
 
 from benchmarks.simulated_drives import DEPOT, START_NS, Workshop
+from benchmarks.trigger_surroundings import surround
 from services.fleet_simulator.drive_plans import FleetOrder, plan_drive, with_depots
 from services.fleet_simulator.drive_truth import EventRequest
 from services.fleet_simulator.sensors.scene import Scene
@@ -40,12 +41,31 @@ KINDS: Final = (
 )
 CONDITIONS: Final = ("day", "night", "rain")
 """Of a drive, by its seed modulo three."""
+UNUSUAL_EVERY: Final = 3
+"""One in so many drives of each condition has a driver in haste, in a town where fog is common."""
+HASTE: Final = 1.25
+"""Mean share of the speed limit that a driver in haste wants."""
+FOG_SHARE: Final = 0.6
 KEPT: Final = ("bronze.drives", "silver.signals", "silver.radar_tracks", "bronze.quarantine")
 
 
 def condition_of(seed: int) -> str:
     """Light or weather that is asked for."""
     return CONDITIONS[seed % len(CONDITIONS)]
+
+
+def is_unusual(seed: int) -> bool:
+    """Whether haste and fog are asked for."""
+    return seed // len(CONDITIONS) % UNUSUAL_EVERY == UNUSUAL_EVERY - 1
+
+
+def rules_of(seed: int, simulation: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The document `simulation` by which a drive is made."""
+    if not is_unusual(seed):
+        return simulation
+    ego, driver = simulation["ego"], simulation["ego"]["driver"]
+    hasty = {**ego, "driver": {**driver, "speed_factor": {**driver["speed_factor"], "mean": HASTE}}}
+    return {**simulation, "ego": hasty, "weather": {**simulation["weather"], "fog_share": FOG_SHARE}}
 
 
 def order_of(seed: int) -> FleetOrder:
@@ -61,9 +81,9 @@ def make(folder: Path, seeds: Sequence[int]) -> None:
     """Make and ingest the drives of some seeds; an unfinished one is made anew."""
     with tempfile.TemporaryDirectory() as place:
         shop = Workshop(Path(place) / "shop", GROUPS)
-        simulation = shop.policies["simulation"]
         for seed in seeds:
             target = folder / str(seed)
+            simulation = rules_of(seed, shop.policies["simulation"])
             if (target / "made.json").exists():
                 continue
             shutil.rmtree(target, ignore_errors=True)
@@ -77,8 +97,10 @@ def make(folder: Path, seeds: Sequence[int]) -> None:
             recording.unlink()
             for name in KEPT:
                 pq.write_table(ingested.tables[name], target / f"{name}.parquet")
+            surround(target, network, shop.policies, simulation)
             unmet = [request.kind for request in truth.unmet()]
-            (target / "made.json").write_text(json.dumps({"condition": condition_of(seed), "unmet": unmet}))
+            made = {"condition": condition_of(seed), "unusual": is_unusual(seed), "unmet": unmet}
+            (target / "made.json").write_text(json.dumps(made))
             print(f"made {seed}", flush=True)
 
 

@@ -19,11 +19,15 @@ NS_PER_S: Final = 1_000_000_000
 EGO_STEP_NS: Final = 10_000_000
 AGENT_STEPS: Final = 5
 """Steps of the ego between two states of the others."""
+AGENT_STEP_NS: Final = AGENT_STEPS * EGO_STEP_NS
+GRID_NS: Final = 100_000_000
+"""Spacing of the grid: what lasts for less can lie between two of its instants."""
+LONGEST_S: Final = {"cut_in": 3, "engagement": 5}
+"""Triggers whose event is the beginning of what the simulator tells."""
 SIMULATOR: Final = {
     "cut_in": ("cut_in", 1e-3),
     "tailgating": ("tailgating", 1e-3),
     "near_miss": ("near_miss", 1e-3),
-    "swerve": ("swerve", 1e-3),
     "engagement": ("engagement", 1e-3),
     "disengagement": ("disengagement", 1e-3),
     "driver_override": ("override", 1e-3),
@@ -38,7 +42,7 @@ class Occurrence:
 
     Attributes:
         start_ns: First instant.
-        end_ns: Last instant.
+        end_ns: End, exclusive.
         value: Its value in the trigger's unit.
         edge: Whether it would not have been one had its limits been a tenth narrower.
     """
@@ -77,13 +81,13 @@ def _trailing_mean(values: Floats, seconds: float) -> Floats:
     return np.convolve(values, np.ones(width) / width)[: len(values)]
 
 
-def _motion(
-    t_ns: NDArray[np.int64], signed: Floats, threshold: float, release: float, least_s: float
+def _motion(  # noqa: PLR0917 - the numbers of one definition
+    t_ns: NDArray[np.int64], signed: Floats, threshold: float, release: float, least_s: float, pause_s: float = 0.3
 ) -> list[Occurrence]:
-    """Spans in which a number passes a threshold and stays above the release, pauses of 0.3 s joined."""
-    spans = _merged(_spans(t_ns, signed >= threshold, signed >= release), round(0.3 * NS_PER_S / EGO_STEP_NS))
+    """Spans in which a number passes a threshold and stays above the release, short pauses joined."""
+    spans = _merged(_spans(t_ns, signed >= threshold, signed >= release), round(pause_s * NS_PER_S / EGO_STEP_NS))
     return [
-        Occurrence(int(t_ns[first]), int(t_ns[last]), float(signed[first : last + 1].max()))
+        Occurrence(int(t_ns[first]), int(t_ns[last]) + EGO_STEP_NS, float(signed[first : last + 1].max()))
         for first, last in spans
         if (last - first + 1) * EGO_STEP_NS >= least_s * NS_PER_S
     ]
@@ -94,16 +98,18 @@ def _mirrored(found: list[Occurrence]) -> list[Occurrence]:
 
 
 def _standing_ahead(folder: Path, document: Mapping[str, Any], ego: Any, wide: float) -> list[Occurrence]:
-    """Somebody stands in the ego's present way, nearer than 60 m and 5 s, while it drives: from true bodies and poses.
+    """Somebody stands in the ego's way, nearer than 60 m and 5 s, while it drives: from true bodies and poses.
 
-    Limits of way, distance and time are multiplied by `wide`.
+    The way is the circle that the ego has driven for a second. Limits of way, distance and time are multiplied by
+    `wide`.
     """
     tracks, agents = (pq.read_table(folder / f"{name}.parquet").to_pandas() for name in ("tracks", "agents"))
     tracks = tracks.merge(agents[["agent_id", "length_mm", "width_mm"]], on="agent_id")
     t_ns, start = tracks["t_ns"].to_numpy(), int(ego["t_ns"][0].as_py())
     at = (t_ns - start) // EGO_STEP_NS
-    own = {name: ego[name].to_numpy()[at] / 1e3 for name in ("x_mm", "y_mm", "yaw_mrad", "speed_mmps")}
-    bend = ego["yaw_rate_uradps"].to_numpy()[at] / 1e6 / np.maximum(own["speed_mmps"], 2.0)
+    own = {name: ego[name].to_numpy()[at] / 1e3 for name in ("x_mm", "y_mm", "yaw_mrad")}
+    turning = _trailing_mean(ego["yaw_rate_uradps"].to_numpy() / 1e6, 1.0)
+    bend = (turning / np.maximum(_trailing_mean(ego["speed_mmps"].to_numpy() / 1e3, 1.0), 2.0))[at]
     east, north = tracks["x_mm"].to_numpy() / 1e3 - own["x_mm"], tracks["y_mm"].to_numpy() / 1e3 - own["y_mm"]
     turned = tracks["yaw_mrad"].to_numpy() / 1e3 - own["yaw_mrad"]
     length, width = tracks["length_mm"].to_numpy() / 1e3, tracks["width_mm"].to_numpy() / 1e3
@@ -111,36 +117,46 @@ def _standing_ahead(folder: Path, document: Mapping[str, Any], ego: Any, wide: f
     ahead = east * np.cos(own["yaw_mrad"]) + north * np.sin(own["yaw_mrad"]) - reach
     left = north * np.cos(own["yaw_mrad"]) - east * np.sin(own["yaw_mrad"])
     gap = ahead - (document["shape"]["length_mm"] - document["shape"]["rear_overhang_mm"]) / 1e3
+    # Beyond a quarter of the circle nothing lies ahead.
+    cosine = np.sqrt(np.maximum(1.0 - (bend * ahead) ** 2, 0.0))
+    way = np.where(np.abs(bend * ahead) < 1.0, bend * ahead**2 / (1.0 + cosine), np.inf)
     stands = tracks["speed_mmps"].to_numpy() <= 300  # noqa: PLR2004 - as the simulator has it
-    in_way = stands & (np.abs(left - 0.5 * bend * ahead**2) <= 1.4 * wide) & (gap > 0.0)  # noqa: PLR2004 - half a car and more
+    in_way = stands & (np.abs(left - way) <= 1.4 * wide) & (gap > 0.0)  # noqa: PLR2004 - half a car and more
     count = int(at.max()) // AGENT_STEPS + 1
     nearest = np.full(count, np.inf)
     np.minimum.at(nearest, at[in_way] // AGENT_STEPS, gap[in_way])
     speed = ego["speed_mmps"].to_numpy()[::AGENT_STEPS][:count] / 1e3
     holds = (nearest <= 60.0 * wide) & (nearest <= 5.0 * wide * speed) & (speed >= 2.0 / wide)  # noqa: PLR2004 - the trigger's own
-    step_ns = AGENT_STEPS * EGO_STEP_NS
+    step_ns = AGENT_STEP_NS
     spans = _merged(_spans(np.arange(count), holds, holds), round(1.5 * NS_PER_S / step_ns))
     return [
-        Occurrence(start + first * step_ns, start + last * step_ns, float(nearest[first : last + 1].min()))
+        Occurrence(start + first * step_ns, start + (last + 1) * step_ns, float(nearest[first : last + 1].min()))
         for first, last in spans
         if (last - first + 1) * step_ns >= NS_PER_S / wide
     ]
 
 
+def _swerves(t_ns: NDArray[np.int64], sideways: Floats, speed: Floats) -> list[Occurrence]:
+    """Lateral acceleration passes 2 m/s^2 to one side, at 7 m/s and more, and within 1.6 s to the other."""
+    spans = _spans(t_ns, np.abs(sideways) >= 2.0, np.abs(sideways) >= 2.0)  # noqa: PLR2004 - the trigger's own
+    found: list[Occurrence] = []
+    side, began, ended = 0.0, 0, 0
+    for first, last in spans:
+        now, start, end = float(np.sign(sideways[first])), int(t_ns[first]), int(t_ns[last]) + EGO_STEP_NS
+        value = float(np.abs(sideways[first : last + 1]).max())
+        fast = speed[began] >= 7.0  # noqa: PLR2004 - the trigger's own
+        if found and start - found[-1].end_ns <= NS_PER_S:
+            found[-1] = replace(found[-1], end_ns=end)
+        elif now == -side and fast and start - int(t_ns[began]) <= 1.6 * NS_PER_S:
+            # Both halves have to pass the threshold, so the lesser one says how clearly it does.
+            before = float(np.abs(sideways[began : ended + 1]).max())
+            found.append(Occurrence(int(t_ns[began]), end, min(before, value)))
+        side, began, ended = now, first, last
+    return found
+
+
 def _overlap(one: Occurrence, other: Occurrence) -> bool:
     return one.start_ns <= other.end_ns and other.start_ns <= one.end_ns
-
-
-def _joined(parts: list[Occurrence]) -> list[Occurrence]:
-    """One swerve is several of the simulator's events where its halves are more than a second apart."""
-    joined: list[Occurrence] = []
-    for one in sorted(parts, key=lambda part: part.start_ns):
-        if joined and one.start_ns - joined[-1].end_ns <= 2 * NS_PER_S:
-            before = joined.pop()
-            joined.append(Occurrence(before.start_ns, one.end_ns, max(before.value, one.value)))
-        else:
-            joined.append(one)
-    return joined
 
 
 def occurrences(folder: Path) -> dict[str, list[Occurrence]]:
@@ -166,6 +182,13 @@ def occurrences(folder: Path) -> dict[str, list[Occurrence]]:
             for first, end in document["sensors"]["gnss_position"]["outages_ns"]
         ],
     }
+    if (folder / "limits.parquet").exists():
+        limit = pq.read_table(folder / "limits.parquet")["limit_mps"].to_numpy()
+        found["speeding"] = _motion(t_ns, speed - limit, 10 / 3.6, 5 / 3.6, 3.0, 2.0)
+        minutes = np.array([one["t_ns"] for one in document["conditions"]], dtype=np.int64)
+        seen = np.array([one["weather"]["visibility_m"] for one in document["conditions"]], dtype=np.float64)
+        now = seen[np.maximum(np.searchsorted(minutes, t_ns, side="right") - 1, 0)]
+        found["low_visibility"] = _mirrored(_motion(t_ns, -now, -1000.0, -1500.0, 10.0, 2.0))
     narrow, usual, wide = (_standing_ahead(folder, document, ego, factor) for factor in (0.9, 1.0, 1.1))
     found["stationary_hazard"] = [
         *(replace(one, edge=not any(_overlap(one, other) for other in narrow)) for one in usual),
@@ -173,12 +196,22 @@ def occurrences(folder: Path) -> dict[str, list[Occurrence]]:
     ]
     for trigger, (kind, scale) in SIMULATOR.items():
         found[trigger] = [
-            Occurrence(event["start_ns"], event["end_ns"], event["value"] * scale)
+            Occurrence(
+                event["start_ns"],
+                min(event["end_ns"] + AGENT_STEP_NS, event["start_ns"] + LONGEST_S.get(trigger, 3600) * NS_PER_S),
+                event["value"] * scale,
+                edge=event["end_ns"] - event["start_ns"] < GRID_NS,
+            )
             for event in document["events"]
             if event["kind"] == kind
         ]
-    found["engagement"] = [
-        Occurrence(one.start_ns, min(one.end_ns, one.start_ns + 5 * NS_PER_S), one.value) for one in found["engagement"]
-    ]
-    found["swerve"] = _joined(found["swerve"])
+    found["cut_in"] = [replace(one, value=one.value / _near_m(one, t_ns, speed)) for one in found["cut_in"]]
+    sideways = ego["lateral_accel_mmps2"].to_numpy().astype(np.float64) / 1e3
+    found["swerve"] = _swerves(t_ns, sideways, speed)
     return found
+
+
+def _near_m(entered: Occurrence, t_ns: NDArray[np.int64], speed: Floats) -> float:
+    """The distance below which an entry is one, as the simulator has it: its share is the trigger's value."""
+    at = min(int(np.searchsorted(t_ns, entered.start_ns)), len(speed) - 1)
+    return min(20.0, max(1.2 * float(speed[at]), 8.0))

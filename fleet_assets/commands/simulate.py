@@ -302,13 +302,17 @@ class _Workshop:
 
         policy = self.session.policies["simulation"]
         windows: dict[str, list[tuple[int, int]]] = {}
+        worlds: dict[str, Any] = {}
         for number in self.numbers:
-            plan = plan_drive(self.order, number)
+            region = drive_shift(self.order, number).region
+            if region not in worlds:
+                worlds[region] = world_of(self.source, policy, region)
+            plan = plan_drive(self.order, number, worlds[region])
             stretch = (plan.start_ns, plan.start_ns + round(plan.duration_s * NS_PER_S))
-            windows.setdefault(drive_shift(self.order, number).region, []).append(stretch)
+            windows.setdefault(region, []).append(stretch)
         landing = LocalLanding(self.session.fleet.settings.landing)
         for region, stretches in sorted(windows.items()):
-            land_surroundings(landing, world_of(self.source, policy, region), stretches, policy)
+            land_surroundings(landing, worlds[region], stretches, policy)
 
     def _upload(self, step: "UploadStep", plan: "DrivePlan", path: Path, vehicle: "Vehicle") -> None:
         from resources.landing import LocalLanding

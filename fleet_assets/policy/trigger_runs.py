@@ -6,7 +6,7 @@ Here belong time stamps, breaks in the grid and the signals over tracked objects
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from fleet_assets.policy.triggers import CompiledTrigger, CompiledTriggers, root
 
 _NS_PER_MS: Final = 1_000_000
 _NS_PER_S: Final = 1_000_000_000
+_BATCH_ROWS: Final = 8_192
 Times = NDArray[np.int64]
 
 
@@ -168,6 +169,11 @@ class ObjectSlot:
     columns: Mapping[str, Floats]
 
 
+Part = tuple[Mapping[str, Floats], int, NDArray[np.int64], int]
+"""Columns of a slot with a missing value behind its last; first grid row; the messages that speak from there on, -1 for
+none; how many of the first rows are only past."""
+
+
 def track_signals(
     compiled: CompiledTriggers, t_ns: Times, slots: Sequence[ObjectSlot], signals: Mapping[str, Floats]
 ) -> dict[str, Floats]:
@@ -184,54 +190,78 @@ def track_signals(
     Returns:
         float64[g] by track signal, NaN where no object meets its condition.
     """
-    reach = compiled.track_plan[0].reach(compiled.track_roots)
+    reach = compiled.track_reach
     hold_ns, step_ns = round(compiled.track_hold_s * _NS_PER_S), compiled.step_ms * _NS_PER_MS
     found = {one.name: np.full(len(t_ns), np.nan) for one in compiled.tracks}
     unbroken = stretches(t_ns, step_ns)
-    parts: list[tuple[ObjectSlot, NDArray[np.int64], int]] = []
+    shared = _shared(compiled, unbroken, signals) if slots else {}
+    parts: list[Part] = []
     for slot in slots:
-        index = np.maximum(np.searchsorted(slot.t_ns, t_ns, side="right") - 1, 0)
+        index = np.searchsorted(slot.t_ns, t_ns, side="right") - 1
         age_ns = t_ns - slot.t_ns[index]
-        index = np.where((age_ns >= 0) & (age_ns <= hold_ns), index, -1)
+        index[(age_ns < 0) | (age_ns > hold_ns)] = -1
+        own = {name: np.append(slot.columns[name], np.nan) for name in compiled.track_names.intersection(slot.columns)}
         for first, begin, end in _occupied(index >= 0, unbroken, reach):
-            parts.append((slot, np.stack([np.arange(first, end), index[first:end]]), begin - first))
+            parts.append((own, first, index[first:end], begin - first))
     # Parts with a whole past can lie behind each other: nothing that counts looks back beyond its own.
-    whole = [part for part in parts if part[2] == reach]
-    for together in [whole, *([part] for part in parts if part[2] != reach)]:
-        _reduce(compiled, together, signals, found)
+    whole = [part for part in parts if part[3] == reach]
+    for together in [*_batches(whole), *([part] for part in parts if part[3] != reach)]:
+        _reduce(compiled, together, shared, found)
     return found
+
+
+def _batches(parts: Sequence[Part]) -> Iterator[list[Part]]:
+    """Parts together, so many rows at a time that their columns stay near the processor."""
+    batch: list[Part] = []
+    rows = 0
+    for part in parts:
+        batch.append(part)
+        rows += len(part[2])
+        if rows >= _BATCH_ROWS:
+            yield batch
+            batch, rows = [], 0
+    if batch:
+        yield batch
+
+
+def _shared(
+    compiled: CompiledTriggers, unbroken: Sequence[tuple[int, int]], signals: Mapping[str, Floats]
+) -> dict[int, NDArray[Any]]:
+    """What is the same for all objects, on the whole grid: computed once instead of for every object."""
+    plan, nodes = compiled.track_plan[0], compiled.track_grid_nodes
+    wanted = compiled.track_names.intersection(signals)
+    columns = [
+        (Columns(plan, {name: signals[name][first:end] for name in wanted}, end - first), end - first)
+        for first, end in unbroken
+    ]
+    return {node: np.concatenate([np.broadcast_to(one.column(node), n) for one, n in columns]) for node in nodes}
 
 
 def _reduce(
     compiled: CompiledTriggers,
-    parts: Sequence[tuple[ObjectSlot, NDArray[np.int64], int]],
-    signals: Mapping[str, Floats],
+    parts: Sequence[Part],
+    shared: Mapping[int, NDArray[Any]],
     found: Mapping[str, Floats],
 ) -> None:
     """Take the objects of some parts into the signals over them.
 
     Args:
         compiled: The triggers.
-        parts: Per part its slot; its grid rows and, below them, the messages that speak there (-1 for none); and how
-            many of the first rows are only past.
-        signals: float64[g] by signal of the grid.
+        parts: The parts.
+        shared: Columns of the grid, [g] by node, of what is the same for all objects.
         found: float64[g] by track signal, changed in place.
     """
-    if not parts:
-        return
     plan, roots = compiled.track_plan
-    grid = np.concatenate([rows[0] for _, rows, _ in parts])
-    columns = {name: column[grid] for name, column in signals.items() if name in plan.signals(compiled.track_roots)}
-    for name in parts[0][0].columns:
-        own = [np.where(rows[1] >= 0, slot.columns[name][rows[1]], np.nan) for slot, rows, _ in parts]
-        columns[name] = np.concatenate(own)
-    computed = Columns(plan, columns, len(grid))
+    spans = [slice(first, first + len(index)) for _, first, index, _ in parts]
+    given = {node: np.concatenate([column[span] for span in spans]) for node, column in shared.items()}
+    columns = {name: np.concatenate([own[name][index] for own, _, index, _ in parts]) for name in parts[0][0]}
+    computed = Columns(plan, columns, sum(len(index) for _, _, index, _ in parts), given)
     for one, (value, where) in zip(compiled.tracks, roots, strict=True):
         values = np.where(computed.truth(where), computed.number(value), np.nan)
         target, choose, at = found[one.name], np.fmax if one.largest else np.fmin, 0
-        for _, rows, past in parts:
-            span, end = slice(int(rows[0, past]), int(rows[0, -1]) + 1), at + rows.shape[1]
-            target[span] = choose(target[span], values[at + past : end]) + 0.0
+        for (_, _, index, past), span in zip(parts, spans, strict=True):
+            counted, end = target[span.start + past : span.stop], at + len(index)
+            np.add(choose(counted, values[at + past : end]), 0.0, out=counted)
             at = end
 
 

@@ -120,6 +120,7 @@ class CompiledTriggers:
         tracks: Signals over tracked objects.
         track_hold_s: How long what is known of an object stays valid.
         track_plan: Operations over one object's columns: per track signal (value, condition).
+        track_columns: Columns of one object.
     """
 
     version: str
@@ -131,12 +132,28 @@ class CompiledTriggers:
     tracks: tuple[TrackSignal, ...]
     track_hold_s: float
     track_plan: tuple[Plan, tuple[tuple[int, int], ...]]
+    track_columns: frozenset[str]
 
-    @property
+    @cached_property
     def signals(self) -> frozenset[str]:
         """Every signal that some trigger reads, or some signal over tracked objects."""
         own = self.plan.signals([root for one in self.triggers for root in roots_of(one.machine)])
-        return own | self.track_plan[0].signals(self.track_roots)
+        return own | self.track_names
+
+    @cached_property
+    def track_names(self) -> frozenset[str]:
+        """Signals of the grid and columns of objects that the signals over tracked objects read."""
+        return self.track_plan[0].signals(self.track_roots)
+
+    @cached_property
+    def track_reach(self) -> int:
+        """How many samples before the present one the signals over tracked objects look back at most."""
+        return self.track_plan[0].reach(self.track_roots)
+
+    @cached_property
+    def track_grid_nodes(self) -> tuple[int, ...]:
+        """Operations of the signals over tracked objects that are the same for all objects."""
+        return tuple(self.track_plan[0].apart_from(self.track_roots, self.track_columns))
 
     @property
     def track_roots(self) -> tuple[int, ...]:
@@ -192,6 +209,7 @@ class _Compiler:
             tracks=tracks,
             track_hold_s=document["track_hold_s"],
             track_plan=track_plan,
+            track_columns=frozenset(self._track_kinds()),
         )
 
     def _signals(self, sources: Sequence[Source], tracks: Sequence[TrackSignal]) -> dict[str, SignalKind]:
@@ -294,10 +312,14 @@ class _Compiler:
             limits=Limits(rate["usual_per_100km"], rate["most_per_100km"], rate.get("least_per_100km", 0.0)),
         )
 
-    def _tracks(self, tracks: Sequence[TrackSignal]) -> tuple[Plan, tuple[tuple[int, int], ...]]:
-        columns = {
+    def _track_kinds(self) -> dict[str, SignalKind]:
+        """Columns of the track table by name."""
+        return {
             str(one.track_column): SignalKind(one.unit) for one in self.canonical.signals.values() if one.track_column
         }
+
+    def _tracks(self, tracks: Sequence[TrackSignal]) -> tuple[Plan, tuple[tuple[int, int], ...]]:
+        columns = self._track_kinds()
         signals = {one.name: SignalKind(one.unit, one.type == "bool") for one in self.canonical.on_grid}
         position = self.document["position"]
         vocabulary = Vocabulary(

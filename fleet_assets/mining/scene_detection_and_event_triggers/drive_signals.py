@@ -18,6 +18,7 @@ from fleet_assets.policy.triggers import CompiledTriggers, Source
 from fleet_assets.policy.vehicles import VehicleSpec
 
 _NS_PER_S: Final = 1_000_000_000
+_MOST_NARROW: Final = 65_535
 Floats = NDArray[np.float64]
 
 
@@ -56,8 +57,10 @@ def held(source: Source, rows: pa.Table, t_ns: Times) -> Floats:
         rows: Rows of its table with the column and `t_ns`, of one drive.
         t_ns: int64[n], grid instants.
     """
-    order = pc.sort_indices(rows["t_ns"])
-    times, values = rows["t_ns"].take(order).to_numpy(), floats(rows[source.column].take(order))
+    times, values = rows["t_ns"].to_numpy(), floats(rows[source.column])
+    if not (times[1:] >= times[:-1]).all():
+        order = np.argsort(times, kind="stable")
+        times, values = times[order], values[order]
     known = ~np.isnan(values)
     times, values = times[known], values[known]
     if not len(times):
@@ -76,11 +79,16 @@ def object_slots(tracks: pa.Table, columns: Sequence[str]) -> list[ObjectSlot]:
     """
     if not tracks.num_rows:
         return []
-    ordered = tracks.sort_by([("sensor", "ascending"), ("track", "ascending"), ("t_ns", "ascending")])
-    sensors = ordered["sensor"].combine_chunks().dictionary_encode().indices.to_numpy()
-    changes = (np.diff(sensors) != 0) | (np.diff(ordered["track"].to_numpy()) != 0)
-    bounds = [0, *(np.flatnonzero(changes) + 1).tolist(), ordered.num_rows]
-    t_ns, values = ordered["t_ns"].to_numpy(), {name: floats(ordered[name]) for name in columns}
+    t_ns, track = tracks["t_ns"].to_numpy(), tracks["track"].to_numpy().astype(np.int64)
+    sensor = tracks["sensor"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    number = sensor * (int(track.max()) + 1) + track
+    # Rows come in order of time: those of one slot are picked out of them, and the narrow type is sorted by counting.
+    narrow = number.astype(np.uint16) if int(number.max()) <= _MOST_NARROW else number
+    sorted_by_time = bool((t_ns[1:] >= t_ns[:-1]).all())
+    order = np.argsort(narrow, kind="stable") if sorted_by_time else np.lexsort((t_ns, number))
+    t_ns, number = t_ns[order], number[order]
+    bounds = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(number)]
+    values = {name: floats(tracks[name])[order] for name in columns}
     return [
         ObjectSlot(t_ns[first:end], {name: column[first:end] for name, column in values.items()})
         for first, end in zip(bounds[:-1], bounds[1:], strict=True)
@@ -127,7 +135,7 @@ def drive_signals(  # noqa: PLR0917 - what is joined, then what says how
     t_ns = signals["t_ns"].to_numpy()
     columns = {name: floats(signals[name]) for name in signals.column_names if name in canonical.signals}
     there = [one for one in compiled.sources if one.table in sources and sources[one.table].num_rows]
-    for source in there:
+    for source in (one for one in there if one.name in compiled.signals):
         columns[source.name] = held(source, sources[source.table], t_ns)
     track_columns = [str(one.track_column) for one in canonical.signals.values() if one.track_column]
     columns |= track_signals(compiled, t_ns, object_slots(tracks, track_columns), columns)

@@ -161,11 +161,14 @@ class Columns:
         plan: The plan.
         signals: float64[n] by signal (truth as 0 and 1), NaN where missing; an absent signal is missing everywhere.
         samples: n.
+        given: Columns of nodes that are known already.
     """
 
-    def __init__(self, plan: Plan, signals: Mapping[str, Floats], samples: int) -> None:
+    def __init__(
+        self, plan: Plan, signals: Mapping[str, Floats], samples: int, given: Mapping[int, Column] | None = None
+    ) -> None:
         self._nodes, self._signals, self._samples = plan.nodes, signals, samples
-        self._known: dict[int, Column] = {}
+        self._known: dict[int, Column] = dict(given or {})
 
     def number(self, root: int) -> Floats:
         """float64[n] of a node that is a number."""
@@ -176,6 +179,11 @@ class Columns:
         """bool[n] of a node that is a condition."""
         with np.errstate(all="ignore"):
             return self._full(self._of(root), np.bool_)
+
+    def column(self, root: int) -> Column:
+        """Column of any node; a single value where all samples have it."""
+        with np.errstate(all="ignore"):
+            return self._of(root)
 
     def _full(self, column: Column, kind: Any) -> NDArray[Any]:
         if np.ndim(column):

@@ -132,6 +132,15 @@ class Plan:
                 waiting += self.nodes[index].inputs
         return sorted(found)
 
+    def apart_from(self, roots: "list[int] | tuple[int, ...]", names: frozenset[str]) -> list[int]:
+        """Operations on signals that read none of some signals, of those behind roots; only the last of each chain."""
+        behind = self.behind(roots)
+        reads = {index: self.signals([index]) for index in behind}
+        own = {index for index in behind if reads[index] and not reads[index] & names}
+        taken = {one for index in own for one in self.nodes[index].inputs}
+        wanted = {one for index in behind if index not in own for one in self.nodes[index].inputs} | set(roots)
+        return sorted(index for index in own if index in wanted or index not in taken)
+
     def reach(self, roots: "list[int] | tuple[int, ...]") -> int:
         """How many samples before the present one these operations look back at most."""
         back: dict[int, int] = {}

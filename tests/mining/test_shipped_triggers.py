@@ -1,0 +1,135 @@
+"""The shipped triggers on small drives whose right answer is plain to see."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fleet_assets.policy.canonical import parse_canonical_signals
+from fleet_assets.policy.documents import load_policies
+from fleet_assets.policy.trigger_runs import ObjectSlot, TriggerEvent, drive_events, track_signals
+from fleet_assets.policy.triggers import compile_triggers
+
+POLICIES = load_policies()
+CANONICAL = parse_canonical_signals(POLICIES["canonical_signals"], POLICIES.digest("canonical_signals"))
+TRIGGERS = compile_triggers(
+    POLICIES["triggers"], POLICIES.digest("triggers"), CANONICAL, vehicle_spec="sim_car", vehicle_id="car"
+)
+STEP_NS = TRIGGERS.step_ms * 1_000_000
+RADAR_NS = STEP_NS // 2
+Floats = NDArray[np.float64]
+
+
+def instants(seconds: float) -> NDArray[np.int64]:
+    return np.arange(round(seconds * 10), dtype=np.int64) * STEP_NS
+
+
+def driving(seconds: float, speed_mps: float, yaw_rate_radps: float = 0.0) -> dict[str, Floats]:
+    count = len(instants(seconds))
+    return {"speed_mps": np.full(count, speed_mps), "yaw_rate_radps": np.full(count, yaw_rate_radps)}
+
+
+def seen(seconds: float, distance_m: object, lateral_m: object, rel_speed_mps: object) -> ObjectSlot:
+    """One object at the radar's rate; what is given is constant, or a function of the time in seconds."""
+    t_ns = np.arange(round(seconds * 20), dtype=np.int64) * RADAR_NS
+    named = {"distance_m": distance_m, "lateral_m": lateral_m, "rel_speed_mps": rel_speed_mps}
+    columns = {
+        name: np.asarray(value(t_ns / 1e9) if callable(value) else np.full(len(t_ns), value), np.float64)
+        for name, value in named.items()
+    }
+    return ObjectSlot(t_ns, columns)
+
+
+def events(name: str, signals: Mapping[str, Floats], *slots: ObjectSlot) -> list[TriggerEvent]:
+    t_ns = np.arange(len(signals["speed_mps"]), dtype=np.int64) * STEP_NS
+    columns = {**signals, **track_signals(TRIGGERS, t_ns, slots, signals)}
+    return [event for event in drive_events(TRIGGERS, t_ns, columns) if event.trigger == name]
+
+
+def test_a_standing_car_is_a_hazard_and_somebody_who_crosses_is_none() -> None:
+    own = driving(8.0, 10.0)
+    car = seen(8.0, lambda t: 90.0 - 10.0 * t, 0.3, -10.0)
+    (found,) = events("stationary_hazard", own, car)
+    # Fifty metres away, five seconds from it, measured from the front bumper.
+    assert found.start_ns == pytest.approx(3.63e9, abs=0.2e9)
+    walker = seen(8.0, lambda t: 90.0 - 10.0 * t, lambda t: 1.3 * (t - 5.0), -10.0)
+    assert events("stationary_hazard", own, walker) == []
+
+
+def test_the_way_ahead_of_a_hazard_is_the_bend_that_is_driven() -> None:
+    in_bend = driving(8.0, 10.0, 0.1)
+    radius = 100.0
+
+    def beside_m(t: Floats) -> Floats:
+        ahead = 90.0 - 10.0 * t
+        return np.asarray(0.5 * ahead * ahead / radius)
+
+    on_the_bend = seen(8.0, lambda t: 90.0 - 10.0 * t, beside_m, -10.0)
+    straight_ahead = seen(8.0, lambda t: 90.0 - 10.0 * t, 0.0, -10.0)
+    assert len(events("stationary_hazard", in_bend, on_the_bend)) == 1
+    late = events("stationary_hazard", in_bend, straight_ahead)
+    assert all(event.start_ns > 6e9 for event in late)
+
+
+def test_a_cut_in_is_its_first_three_seconds_and_goes_on_while_the_newcomer_stops() -> None:
+    own = driving(14.0, 12.0)
+
+    def lateral_m(t: Floats) -> Floats:
+        return np.asarray(np.clip(3.2 - 1.5 * (t - 4.0), 0.0, 3.2))
+
+    newcomer = seen(14.0, 3.7 + 9.0, lateral_m, 0.0)
+    (found,) = events("cut_in", own, newcomer)
+    assert found.start_ns == pytest.approx(5.0e9, abs=0.2e9)
+    assert found.end_ns - found.start_ns == 3_000_000_000
+    assert found.value == pytest.approx(9.0 / 14.4, abs=0.02)
+    far = seen(14.0, 3.7 + 20.0, lateral_m, 0.0)
+    assert events("cut_in", own, far) == []
+
+
+def test_a_swerve_goes_to_both_sides_whatever_a_crooked_accelerometer_says() -> None:
+    own = driving(10.0, 15.0)
+    t = instants(10.0) / 1e9
+    jerk = np.where((t >= 4.0) & (t < 5.4), np.sin(2 * np.pi * (t - 4.0) / 1.4), 0.0)
+    crooked = {"accel_lat_mps2": np.full(len(t), 2.5)}
+    (found,) = events("swerve", {**own, **crooked, "yaw_rate_radps": 3.5 / 15.0 * jerk})
+    assert found.start_ns == pytest.approx(4.2e9, abs=0.2e9)
+    assert found.value == pytest.approx(3.5, abs=0.3)
+    one_sided = np.where((t >= 4.0) & (t < 6.0), np.sin(np.pi * (t - 4.0) / 2.0), 0.0)
+    assert events("swerve", {**own, **crooked, "yaw_rate_radps": 3.5 / 15.0 * one_sided}) == []
+
+
+def test_positions_that_are_withheld_are_no_loss_of_reception() -> None:
+    count = len(instants(30.0))
+    place = np.full(count, 48.0)
+    place[100:200] = np.nan
+    speed = np.full(count, 10.0)
+    own = {**driving(30.0, 10.0), "lat_deg": place}
+    assert events("gnss_denied", {**own, "gnss_speed_mps": speed}) == []
+    silent = np.where(np.isnan(place), np.nan, speed)
+    for lost in ({**own, "gnss_speed_mps": silent}, own):
+        (found,) = events("gnss_denied", lost)
+        assert (found.start_ns, found.end_ns) == (10_000_000_000, 20_000_000_000)
+
+
+def test_who_is_asked_to_take_over_did_not_drive_however_short_the_engagement_was() -> None:
+    count = len(instants(20.0))
+    state = np.full(count, 1.0)
+    state[100:130] = 4.0
+    own = {**driving(20.0, 10.0), "adas_state": state, "adas_engaged": np.zeros(count)}
+    (found,) = events("disengagement", own)
+    assert (found.start_ns, found.end_ns) == (10_000_000_000, 13_000_000_000)
+    from_the_start = np.full(count, 1.0)
+    from_the_start[:30] = 4.0
+    assert events("disengagement", {**own, "adas_state": from_the_start}) == []
+
+
+def test_fast_on_a_slow_road_is_speeding_once_it_lasts() -> None:
+    own = driving(20.0, 15.0)
+    limit = np.full(len(instants(20.0)), 50 / 3.6)
+    assert events("speeding", {**own, "speed_limit_mps": limit}) == []
+    limit[50:120] = 30 / 3.6
+    (found,) = events("speeding", {**own, "speed_limit_mps": limit})
+    assert (found.start_ns, found.end_ns) == (5_000_000_000, 12_000_000_000)
+    limit[70:] = 50 / 3.6
+    assert events("speeding", {**own, "speed_limit_mps": limit}) == []
