@@ -113,6 +113,27 @@ def test_an_outlier_far_off_is_passed_over(tmp_path: Path) -> None:
     assert told(graph, route) == ["1:1-2", "1:2-3", "1:3-4", "1:4-5"]
 
 
+def test_one_position_over_a_maze_of_driveways_does_not_take_the_drive_off_the_motorway(tmp_path: Path) -> None:
+    """The road that it is on is the thirteenth nearest there, and no way leads back from the others."""
+    places = {1: (0.0, 0.0), 2: (600.0, 0.0), 3: (3000.0, 0.0), 4: (960.0, 44.0)}
+    places |= {10 + number: (960.0 + 6.0 * number, 44.0 + (number % 2)) for number in range(1, 13)}
+    rows = [4, *(number for number in places if number > 10)]
+    ways: dict[int, Way] = {
+        1: ([1, 2, 3], {"highway": "motorway", "oneway": "yes"}),
+        2: ([2, 4], {"highway": "motorway_link", "oneway": "yes"}),
+        **{
+            100 + place: ([a, b], {"highway": "service"})
+            for place, (a, b) in enumerate(zip(rows, rows[1:], strict=False))
+        },
+    }
+    graph = graph_of(tmp_path, places, ways)
+    trace = driven(graph, [(20, 0), (2980, 0)], 100.0, 3.0)
+    trace.north_m[10] += 44.0
+    _, (route,) = matched(graph, trace)
+    assert {name.split(":")[0] for name in told(graph, route)} == {"1"}
+    assert route.length_m == pytest.approx(2900, abs=20)
+
+
 def test_standing_in_noise_drives_nowhere(tmp_path: Path) -> None:
     graph = graph_of(tmp_path, *grid_map())
     rng = np.random.default_rng(3)

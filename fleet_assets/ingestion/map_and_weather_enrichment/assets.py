@@ -17,7 +17,6 @@ from fleet_assets.ingestion.map_and_weather_enrichment.state import (
 )
 from fleet_assets.provenance.restate import Report, Step
 from fleet_assets.tables import Table
-from fleet_assets.tables.bronze import DRIVES, SENSOR_SAMPLES
 from fleet_assets.tables.maps import (
     DRIVE_CELLS,
     ENRICHED_CLIPS,
@@ -25,12 +24,9 @@ from fleet_assets.tables.maps import (
     MAP_MATCHES,
     MAPS,
     ROAD_EDGES,
-    ROAD_NETWORK,
     WEATHER,
-    WEATHER_DAYS,
     WEATHER_FILES,
 )
-from fleet_assets.tables.silver import CLIPS
 from partitions.keys import from_dagster
 from resources.platform import Fleet
 from resources.reporting import results, table_spec
@@ -67,12 +63,12 @@ def enrichment_assets(
 ) -> Sequence[dg.AssetsDefinition]:
     """Drives on maps, in weather, and their clips with both."""
 
-    def specs(tables: Sequence[Table], inputs: Sequence[Table], step: Step) -> list[dg.AssetSpec]:
-        deps = [dg.AssetDep(list(table.key)) for table in inputs]
+    def specs(tables: Sequence[Table], step: Step) -> list[dg.AssetSpec]:
+        deps = [dg.AssetDep(name.split(".")) for name in step.operator.inputs]
         # Which snapshot or report holds enters through fingerprints; here they are lineage alone.
-        for table, reader in ((ROAD_NETWORK, MATCH_STEP), (WEATHER_DAYS, WEATHER_STEP)):
-            if step is reader:
-                deps.append(dg.AssetDep(list(table.key), partition_mapping=dg.AllPartitionMapping()))
+        deps += [
+            dg.AssetDep(name.split("."), partition_mapping=dg.AllPartitionMapping()) for name in step.operator.consults
+        ]
         return [
             table_spec(table, operator=step.operator, group="ingestion", owners=OWNERS, deps=deps, condition=condition)
             for table in tables
@@ -80,7 +76,7 @@ def enrichment_assets(
 
     @dg.multi_asset(
         name="cover_drives",
-        specs=specs((DRIVE_CELLS,), (DRIVES, SENSOR_SAMPLES, CLIPS), COVER_STEP),
+        specs=specs((DRIVE_CELLS,), COVER_STEP),
         partitions_def=day_depot,
     )
     def cover_drives(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
@@ -88,7 +84,7 @@ def enrichment_assets(
 
     @dg.multi_asset(
         name="match_drives",
-        specs=specs((MAP_MATCHES, MAP_CONTEXT), (DRIVES, signals, DRIVE_CELLS), MATCH_STEP),
+        specs=specs((MAP_MATCHES, MAP_CONTEXT), MATCH_STEP),
         partitions_def=day_depot,
     )
     def match_drives(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
@@ -98,7 +94,7 @@ def enrichment_assets(
 
     @dg.multi_asset(
         name="join_weather",
-        specs=specs((WEATHER,), (DRIVES, CLIPS, DRIVE_CELLS), WEATHER_STEP),
+        specs=specs((WEATHER,), WEATHER_STEP),
         partitions_def=day_depot,
     )
     def join_weather(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:
@@ -106,7 +102,7 @@ def enrichment_assets(
 
     @dg.multi_asset(
         name="enrich_clips",
-        specs=specs((ENRICHED_CLIPS,), (DRIVES, CLIPS, MAP_MATCHES, MAP_CONTEXT, WEATHER), ENRICH_STEP),
+        specs=specs((ENRICHED_CLIPS,), ENRICH_STEP),
         partitions_def=day_depot,
     )
     def enrich_clips(context: dg.AssetExecutionContext, ingestion: Fleet) -> Iterator[dg.MaterializeResult[None]]:

@@ -16,7 +16,7 @@ from fleet_assets.geo.routes import Placed, Route, place_on_routes, routes
 from fleet_assets.ingestion.map_and_weather_enrichment.drive_cells import KEYS
 from fleet_assets.provenance.fingerprints import Operator
 from fleet_assets.provenance.restate import UnitTask
-from fleet_assets.tables.maps import DRIVE_CELLS, MAP_CONTEXT, MAP_MATCHES, ROAD_EDGES
+from fleet_assets.tables.maps import DRIVE_CELLS, MAP_CONTEXT, MAP_MATCHES, ROAD_EDGES, ROAD_NETWORK
 
 MATCHED, NOT_COVERED, NO_POSITION = "matched", "not_covered", "no_position"
 MATCH: Final = Operator(
@@ -26,6 +26,7 @@ MATCH: Final = Operator(
     outputs=(MAP_MATCHES.name, MAP_CONTEXT.name),
     policy={"maps": ("signals", "matching")},
     libraries=("numpy", "scipy", "shapely"),
+    consults=(ROAD_NETWORK.name,),
 )
 _NOTHING: Final = {
     "positions": 0, "outside": 0, "snapped": 0, "stretches": 0, "breaks": 0, "route_km": 0.0,

@@ -3,7 +3,6 @@
 Here belong the names of landed extracts, the operator that reads one, and which snapshot of a region is in force.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,8 +25,7 @@ MAPS_FOLDER: Final = "maps"
 """Folder of the landing zone: `maps/REGION/AS_OF@DIGEST.SUFFIX`."""
 ATTRIBUTION: Final = "© OpenStreetMap contributors, ODbL 1.0"
 DIGEST_LENGTH: Final = 16
-MISNAMED: Final = "misnamed"
-"""Region of files whose names tell none."""
+NAME_FORM: Final = "REGION/TIME@DIGEST.osm"
 _TIME: Final = "%Y-%m-%dT%H%M%SZ"
 _NAME: Final = re.compile(
     r"^(?P<region>[a-z0-9][a-z0-9_-]{0,62})/(?P<as_of>\d{4}-\d\d-\d\dT\d{6}Z)@(?P<digest>[0-9a-f]{16})\.osm\S*$"
@@ -70,15 +68,30 @@ class Landed:
 
 
 def landed_maps(files: Iterable[BatchFile]) -> list[Landed]:
-    """Extracts in the landing zone's folder of maps; those whose names tell nothing become refused snapshots."""
-    found = []
-    for file in files:
-        if match := _NAME.match(file.name):
-            found.append(Landed(file, match["region"], match["as_of"], match["digest"]))
-        else:
-            digest = hashlib.sha256(file.printable.encode()).hexdigest()[:DIGEST_LENGTH]
-            found.append(Landed(file, MISNAMED, "", digest))
+    """Extracts in the landing zone's folder of maps; files whose names tell nothing are none, see `misnamed_maps`."""
+    matches = ((file, _NAME.match(file.name)) for file in files)
+    found = [Landed(file, match["region"], match["as_of"], match["digest"]) for file, match in matches if match]
     return sorted(found, key=lambda landed: landed.snapshot)
+
+
+def misnamed_maps(files: Iterable[BatchFile]) -> list[dict[str, Any]]:
+    """Rows of the landing quarantine, without their scope, of files whose names tell neither region nor time.
+
+    No snapshot can be made of such a file, not even a refused one: it belongs to no partition, and leaves the
+    quarantine when it is taken away.
+    """
+    return [
+        {
+            "upload": f"{MAPS_FOLDER}/{file.printable}",
+            "drive_id": None,
+            "rule": "name",
+            "value": file.printable,
+            "limit": NAME_FORM,
+            "remedy": f"Add the file with `fleet map add`; take this one out of {MAPS_FOLDER}/ in the landing zone.",
+        }
+        for file in files
+        if not _NAME.match(file.name)
+    ]
 
 
 def region_name(text: str) -> str:
@@ -149,12 +162,9 @@ def _read(landed: Landed, path: Path, sha256: str, rules: Mapping[str, Any]) -> 
     """Network of a landed file.
 
     Raises:
-        UnusableExtractError: When it has none, or its name does not tell what it is.
+        UnusableExtractError: When it has none, or its name tells another content.
     """
     name = landed.file.printable
-    if landed.region == MISNAMED:
-        remedy = "Add the file again with `fleet map add`, and take this one away."
-        raise UnusableExtractError("name", name, "another name", "REGION/TIME@DIGEST.osm", remedy)
     if not sha256.startswith(landed.digest):
         remedy = "Add the file again with `fleet map add`."
         raise UnusableExtractError("digest", name, sha256, landed.digest, remedy)

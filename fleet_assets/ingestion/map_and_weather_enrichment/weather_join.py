@@ -47,6 +47,7 @@ JOIN_WEATHER: Final = Operator(
     outputs=(WEATHER.name,),
     policy={"weather": ("join",)},
     libraries=("numpy", "h3"),
+    consults=(WEATHER_DAYS.name,),
 )
 NO_POSITION, NO_STATION, NO_OBSERVATION = "no_position", "no_station_near", "no_observation_in_time"
 _NS_PER_MIN: Final = 60_000_000_000

@@ -68,6 +68,29 @@ def interpolate(instants: Times, t_ns: Times, value: Values, *, max_gap_ns: floa
     return found
 
 
+def alone(instants: Times, t_ns: Times, value: Values, *, max_gap_ns: float) -> Values:
+    """Samples that have no neighbour to be joined to, at the instants whose grid cells they lie in.
+
+    A position that comes every ten seconds or every minute would be lost if it missed the grid; so it is off by half a
+    spacing at most.
+
+    Args:
+        instants: Equally spaced grid; with fewer than two instants there is no cell, and nothing is found.
+        t_ns: Sample times.
+        value: Sample values.
+        max_gap_ns: Longest time between two samples that are joined, inclusive.
+    """
+    found = np.full(len(instants), np.nan)
+    if len(instants) < 2 or not len(t_ns):  # noqa: PLR2004 - two instants span one cell
+        return found
+    spacing = int(instants[1] - instants[0])
+    far = np.diff(t_ns) > max_gap_ns
+    cell = (t_ns - (int(instants[0]) - spacing // 2)) // spacing
+    used = np.append(True, far) & np.append(far, True) & (cell >= 0) & (cell < len(instants))
+    found[cell[used]] = value[used]
+    return found
+
+
 def nearest(instants: Times, t_ns: Times, value: Values, *, max_gap_ns: float) -> Values:
     """Value of the nearer of the samples around an instant, the earlier one of two equally near.
 
@@ -153,6 +176,8 @@ def resample(signal: CanonicalSignal, instants: Times, t_ns: Times, value: Value
     value = unrolled(signal, value)
     kind, max_gap_s = signal.resample or "interpolate", signal.max_gap_s or 0.0
     found = _KINDS[kind](instants, t_ns, value, max_gap_ns=max_gap_s * NS_PER_S)
+    if kind == "interpolate":
+        found = np.where(np.isnan(found), alone(instants, t_ns, value, max_gap_ns=max_gap_s * NS_PER_S), found)
     return found if signal.circular_period is None else _rolled_up(signal, signal.circular_period, found)
 
 
