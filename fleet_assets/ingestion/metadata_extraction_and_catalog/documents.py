@@ -57,7 +57,8 @@ def _of_clip(source: TextSource, rows: Iterable[Mapping[str, Any]], clip: Mappin
 
 
 def _texts(source: TextSource, row: Mapping[str, Any]) -> list[str]:
-    return [str(row[column]) for column in source.text if row[column] is not None]
+    told = [str(row[column]) for column in source.text if row[column] is not None]
+    return [*told, *(word for word, conditions in source.says if all(one.holds(row) for one in conditions))]
 
 
 def _text(values: Iterable[str], words: Mapping[str, str]) -> str:

@@ -43,12 +43,19 @@ CATALOGUE: Final = Operator(
 )
 DOCUMENT: Final = Operator(
     name="metadata_extraction_and_catalog.document",
-    version=1,
-    inputs=("bronze.drives", CLIP_CATALOG.name, "bronze.integrity_findings"),
+    version=2,
+    inputs=(
+        "bronze.drives",
+        CLIP_CATALOG.name,
+        "bronze.integrity_findings",
+        "silver.weather",
+        "gold.event_windows",
+    ),
     outputs=(SEARCH_DOCUMENTS.name,),
     policy={"catalog": ("documents",)},
 )
-"""Whatever is to give words to documents is one more input here, and a source in the policy `catalog`."""
+"""Whatever is to give words to documents is one more input here, and a source in the policy `catalog`. Events come from
+the mining area's table: nothing that it is made from reads documents."""
 
 
 def signals_address(entry: Entry) -> str:

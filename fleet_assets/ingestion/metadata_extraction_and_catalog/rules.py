@@ -37,10 +37,10 @@ class FigureRule:
 
 @dataclass(frozen=True, slots=True)
 class TagRule:
-    """One condition of a tag.
+    """One condition of a tag, or of a word.
 
     Attributes:
-        column: Column of the catalog.
+        column: Column of the table.
         relation: `equals`, `at_least`, `at_most` or `contains`.
         value: What it is compared with.
     """
@@ -50,7 +50,7 @@ class TagRule:
     value: str | float
 
     def holds(self, row: Mapping[str, Any]) -> bool:
-        """Whether a row of the catalog fulfils it; a value that is not there fulfils nothing."""
+        """Whether a row fulfils it; a value that is not there fulfils nothing."""
         found = row[self.column]
         if found is None:
             return False
@@ -172,13 +172,15 @@ class TextSource:
 
     Attributes:
         table: Dotted name.
-        text: Columns.
+        text: Columns whose values are words.
         span: Columns of a row's first and last instant, for tables without clips.
+        says: Word → conditions on a row that all have to hold for it, in order of the words.
     """
 
     table: str
     text: tuple[str, ...]
     span: tuple[str, str] | None
+    says: tuple[tuple[str, tuple[TagRule, ...]], ...] = ()
 
 
 def text_sources(policy: Mapping[str, Any], tables: Mapping[str, Table], inputs: tuple[str, ...]) -> list[TextSource]:
@@ -200,10 +202,12 @@ def text_sources(policy: Mapping[str, Any], tables: Mapping[str, Table], inputs:
             continue
         if tables[name].personal:
             problems.append(f"{name} holds personal data. Take its words out of the documents")
-        wanted = [*body["text"], *(span or ())]
+        text, says = body.get("text", ()), sorted(body.get("says", {}).items())
+        wanted = [*text, *(span or ()), *(rule["column"] for _, rules in says for rule in rules)]
         missing = [column for column in wanted if column not in tables[name].arrow_schema.names]
         problems += [f"{name} has no column {column!r}. Correct the name" for column in missing]
-        found.append(TextSource(name, tuple(body["text"]), (span[0], span[1]) if span else None))
+        conditions = tuple((word, tuple(_tag_rule(rule) for rule in rules)) for word, rules in says)
+        found.append(TextSource(name, tuple(text), (span[0], span[1]) if span else None, conditions))
     if problems:
         raise InvalidPolicyError("catalog: documents/sources: " + "; ".join(sorted(problems)))
     return found

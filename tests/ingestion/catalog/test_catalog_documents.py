@@ -33,9 +33,9 @@ def finding(rule: str, first_s: float, last_s: float) -> dict[str, Any]:
 
 
 def documents(catalog: pa.Table, *findings: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
-    rows = {"silver.clip_catalog": catalog}
+    rows = {"silver.clip_catalog": catalog, **more.get("rows", {})}
     rows["bronze.integrity_findings"] = TABLES["bronze.integrity_findings"].from_rows(list(findings))
-    sources = [(source, rows[source.table]) for source in SOURCES]
+    sources = [(source, rows.get(source.table, TABLES[source.table].empty())) for source in SOURCES]
     made = search_documents(catalog, [*sources, *more.get("sources", ())], WORDS, versions=more.get("versions", {}))
     found: list[dict[str, Any]] = made.to_pylist()
     return found
@@ -58,6 +58,33 @@ def test_rows_with_a_time_give_words_to_the_clips_that_they_overlap(catalog: pa.
     found = documents(catalog, finding("gap", 19.0, 19.9), finding("clock_jump", 20.0, 41.0))
     assert [("gap" in row["text"].split()) for row in found] == [True, False, False]
     assert [("clock jump" in row["text"]) for row in found] == [False, True, True]
+
+
+def weather(clip: int, **observed: float) -> dict[str, Any]:
+    """What the source of the shipped policy reads of a row of `silver.weather`."""
+    nothing = dict.fromkeys(("precipitation_mm_h", "temperature_degc", "visibility_m", "wind_mps"))
+    return {**nothing, "clip_id": f"d-{clip:04d}", **observed}
+
+
+def test_weather_gives_the_words_that_a_person_would_use(catalog: pa.Table) -> None:
+    rows = [
+        weather(0, precipitation_mm_h=5.0, temperature_degc=8.0, visibility_m=4000.0, wind_mps=12.0),
+        weather(1, precipitation_mm_h=0.5, temperature_degc=-3.0, visibility_m=800.0, wind_mps=2.0),
+        weather(2, precipitation_mm_h=0.0, temperature_degc=15.0),
+    ]
+    found = documents(catalog, rows={"silver.weather": pa.Table.from_pylist(rows)})
+    words = [set(row["text"].split()) for row in found]
+    assert {"rain", "heavy", "wet", "strong", "wind"} <= words[0]
+    assert not {"snow", "fog", "frost", "ice"} & words[0]
+    assert {"snow", "fog", "mist", "frost", "ice"} <= words[1]
+    assert not {"rain", "heavy", "strong"} & words[1]
+    assert not {"rain", "snow", "fog", "frost", "wet", "heat"} & words[2]
+
+
+def test_events_give_their_triggers_to_the_clip_that_holds_their_peak(catalog: pa.Table) -> None:
+    events = [{"clip_id": "d-0001", "trigger": "cut_in"}, {"clip_id": "d-0001", "trigger": "near_miss"}]
+    found = documents(catalog, rows={"gold.event_windows": pa.Table.from_pylist(events)})
+    assert ["cut in" in row["text"] and "collision" in row["text"] for row in found] == [False, True, False]
 
 
 def test_a_table_of_a_later_workflow_gives_words_by_clip_or_by_drive(catalog: pa.Table) -> None:
