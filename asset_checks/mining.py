@@ -18,7 +18,7 @@ from resources.platform import Fleet
 RATE_POLICY: Final = {"triggers": ("version", "triggers"), "events": ("rate",)}
 
 
-def _stale(fleet: Fleet, step: Step, table: Table, partition: Partition) -> tuple[set[str], set[str]]:
+def stale_drives(fleet: Fleet, step: Step, table: Table, partition: Partition) -> tuple[set[str], set[str]]:
     """Drives that have their file, and those that wait for one or have it from other inputs than there are now."""
     wanted = fleet.wanted(step, partition)
     held = {entry.unit: entry.fingerprint for entry in fleet.lake.entries(table, partition)}
@@ -26,9 +26,11 @@ def _stale(fleet: Fleet, step: Step, table: Table, partition: Partition) -> tupl
     return set(held), stale | set(wanted.waiting)
 
 
-def _conservation(step: Step, table: Table) -> Gate:
+def conservation_gate(step: Step, table: Table) -> Gate:
+    """The gate that no drive is left out of a table."""
+
     def judge(fleet: Fleet, partition: Partition) -> Verdict:
-        held, waiting = _stale(fleet, step, table, partition)
+        held, waiting = stale_drives(fleet, step, table, partition)
         drives = {entry.unit for entry in fleet.lake.entries(DRIVES, partition)}
         digest = fleet.policies.digest("gates")
         return conservation(drives, held - waiting, (), waiting, policy_digest=digest)
@@ -38,7 +40,7 @@ def _conservation(step: Step, table: Table) -> Gate:
 
 def judge_rates(fleet: Fleet, partition: Partition) -> Verdict:
     """Each trigger's rate per 100 km is inside its control limits in this day and depot."""
-    _, waiting = _stale(fleet, EVENTS_STEP, TRIGGER_EXPOSURE, partition)
+    _, waiting = stale_drives(fleet, EVENTS_STEP, TRIGGER_EXPOSURE, partition)
     triggers = fleet.policies["triggers"]["triggers"]
     return rate_verdict(
         counted(fleet.lake.rows(TRIGGER_EXPOSURE, partition).to_pylist()),
@@ -52,8 +54,8 @@ def judge_rates(fleet: Fleet, partition: Partition) -> Verdict:
 def mining_gates() -> list[Gate]:
     """All gates of the area, in graph order."""
     return [
-        _conservation(EVENTS_STEP, EVENT_WINDOWS),
-        _conservation(EVENTS_STEP, TRIGGER_EXPOSURE),
-        Gate(EVENT_WINDOWS, "rate", "Each trigger's rate per 100 km is usual.", judge_rates, RATE_POLICY),
-        _conservation(SCENES_STEP, SCENE_SEGMENTS),
+        conservation_gate(EVENTS_STEP, EVENT_WINDOWS),
+        conservation_gate(EVENTS_STEP, TRIGGER_EXPOSURE),
+        Gate(TRIGGER_EXPOSURE, "rate", "Each trigger's rate per 100 km is usual.", judge_rates, RATE_POLICY),
+        conservation_gate(SCENES_STEP, SCENE_SEGMENTS),
     ]

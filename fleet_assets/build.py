@@ -14,8 +14,10 @@ from asset_checks.ingestion import ingestion_gates
 from asset_checks.keyframes import keyframe_gates
 from asset_checks.mining import mining_gates
 from asset_checks.redaction import redaction_gates
+from asset_checks.scenario_mining import scenario_mining_gates
 from asset_checks.schema import schema_gates
 from asset_checks.telemetry import telemetry_gates
+from asset_checks.vectors import vector_gates
 from fleet_assets.ingestion.integrity_and_pii_redaction.assets import audit_assets, integrity_assets, redaction_assets
 from fleet_assets.ingestion.map_and_weather_enrichment.assets import enrichment_assets, map_assets
 from fleet_assets.ingestion.metadata_extraction_and_catalog.assets import catalog_assets
@@ -25,10 +27,13 @@ from fleet_assets.ingestion.telemetry_and_bulk_ingestion.assets import (
     roll_up_assets,
     telemetry_assets,
 )
+from fleet_assets.mining.embeddings_and_vector_index.assets import embedding_assets
+from fleet_assets.mining.scenario_mining.assets import scenario_assets
 from fleet_assets.mining.scene_detection_and_event_triggers.assets import event_assets
 from fleet_assets.operators import STEPS
 from fleet_assets.tables import Table, TableKind
 from fleet_assets.tables.bronze import INGESTION_LOG
+from fleet_assets.tables.catalog import SEARCH_DOCUMENTS
 from fleet_assets.tables.maps import ROAD_NETWORK, SNAPSHOT, WEATHER_DAYS
 from fleet_assets.tables.ops import REQUESTS
 from fleet_assets.tables.redaction import REDACTION_SIGNATURES
@@ -39,9 +44,11 @@ from sensors.automation import area_automation
 from sensors.conditions import GATED, GATED_ROLLUP
 from sensors.landing import landing_sensors
 from sensors.maps import map_sensors
-from sensors.restatement import sweep_sensor
+from sensors.mining import mining_sensors
+from sensors.restatement import all_reports, sweep_sensor
 from sensors.search_index import INDEX, outdated_index
 from sensors.telemetry import telemetry_sensors
+from sensors.vector_index import outdated_vectors
 from sensors.verdicts import Guard
 
 REQUEST_BOOK = dg.AssetSpec(
@@ -57,6 +64,8 @@ REQUEST_BOOK = dg.AssetSpec(
 OPEN: Final = "open"
 """Access class of every area but ingestion; whichever platform ingestion has, the others see the same one."""
 GOLD_LAYER: Final = "gold"
+_BEHIND_EVENTS: Final = (dg.AssetKey(list(SEARCH_DOCUMENTS.key)), INDEX)
+"""What the ingestion area makes of events: requested together with them, so that one run does both."""
 _MAPS = dg.AssetSelection.assets(ROAD_NETWORK.key, WEATHER_DAYS.key)
 """Which snapshot or report holds for a drive enters through its fingerprint."""
 _SETTLED_WITH_SIGNALS = dg.AssetSelection.assets(["bronze", "drives"], ["bronze", "quarantine"])
@@ -74,6 +83,10 @@ def _ignoring(condition: dg.AutomationCondition[Any], selection: dg.AssetSelecti
     return ignoring
 
 
+def _is_with_events(key: dg.AssetKey) -> bool:
+    return key.path[0] == GOLD_LAYER or key in _BEHIND_EVENTS
+
+
 def all_gates(tables: Mapping[str, Table]) -> list[Gate]:
     """Every gate of the platform, generated ones first."""
     return [
@@ -86,6 +99,8 @@ def all_gates(tables: Mapping[str, Table]) -> list[Gate]:
         *telemetry_gates(),
         *enrichment_gates(),
         *mining_gates(),
+        *vector_gates(),
+        *scenario_mining_gates(),
     ]
 
 
@@ -118,6 +133,8 @@ def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, A
         *map_assets(snapshots),
         *enrichment_assets(day_depot, tables["silver.signals"], _ignoring(_gated(GATED), _MAPS)),
         *event_assets(day_depot, _gated(GATED)),
+        *embedding_assets(day_depot, _gated(GATED)),
+        *scenario_assets(),
     ]
     by_columns = {(): None, ("hour",): hour, ("day",): day, ("day", "depot"): day_depot, (SNAPSHOT,): snapshots}
     named = all_gates(tables)
@@ -138,8 +155,9 @@ def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, A
             *landing_sensors(automation["landing_interval_s"], guarded),
             *telemetry_sensors(automation["landing_interval_s"], guarded),
             *map_sensors(automation["landing_interval_s"], guarded),
-            area_automation("ingestion", [key for key in conditional if key.path[0] != GOLD_LAYER]),
-            area_automation("mining", [key for key in conditional if key.path[0] == GOLD_LAYER]),
+            *mining_sensors(automation["landing_interval_s"], guarded),
+            area_automation("ingestion", [key for key in conditional if not _is_with_events(key)]),
+            area_automation("mining", [key for key in conditional if _is_with_events(key)]),
             sweep_sensor(
                 "restatement_sweep",
                 STEPS,
@@ -148,7 +166,7 @@ def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, A
                 interval_s=automation["sweep_interval_s"],
                 description="Asks the ledger which partitions are stale and requests exactly those.",
                 gates=guarded,
-                also=outdated_index,
+                also=all_reports(outdated_index, outdated_vectors),
             ),
             sweep_sensor(
                 "roll_up_sweep",

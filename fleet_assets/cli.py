@@ -7,11 +7,14 @@ from fleet_assets.commands.deliver import ingest, withdraw
 from fleet_assets.commands.demo import demo
 from fleet_assets.commands.depots import depot
 from fleet_assets.commands.drives import drives, replay
+from fleet_assets.commands.export import export
 from fleet_assets.commands.gates import check, reconcile
 from fleet_assets.commands.identity import digest, lineage, plan
 from fleet_assets.commands.maps import map_group, weather
+from fleet_assets.commands.mine import mine
 from fleet_assets.commands.query import requests, sql
 from fleet_assets.commands.search import search
+from fleet_assets.commands.similar import similar
 from fleet_assets.commands.simulate import simulate
 from fleet_assets.commands.telemetry import telemetry
 from fleet_assets.commands.triggers import triggers
@@ -30,7 +33,7 @@ def main() -> None:
 
 COMMANDS = (
     *(demo, ingest, simulate, telemetry, map_group, weather, depot, vehicle, triggers, drives, replay, audit, withdraw),
-    *(sql, search, check, plan, digest, verify, reconcile, requests, lineage),
+    *(sql, search, similar, mine, export, check, plan, digest, verify, reconcile, requests, lineage),
 )
 for command in COMMANDS:
     main.add_command(command)

@@ -99,6 +99,7 @@ class Crank:
         "roll_up_sweep",
         "telemetry_hours",
         "telemetry_refusals",
+        "mining_requests",
         "landing",
         "landing_quarantine",
     )

@@ -12,7 +12,14 @@ from fleet_assets.tables.evolution import WIDENED, IncompatibleSchemaError, colu
 if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable
 
-_TYPES: Final = {"string": "string", "int": "int32", "long": "int64", "double": "float64", "boolean": "bool"}
+_TYPES: Final = {
+    "string": "string",
+    "int": "int32",
+    "long": "int64",
+    "double": "float64",
+    "boolean": "bool",
+    "list<float>": "list<float32>",
+}
 """Iceberg's name of a type → that of the table definitions."""
 
 

@@ -28,6 +28,8 @@ from resources.requests import RequestBook
 from resources.s3 import S3Landing, S3Objects
 from resources.search_index import SearchIndex
 from resources.signer import LocalSigner, UnusableKeyError
+from resources.vectors import LanceVectors
+from resources.vectors_database import LanceDatabase
 from resources.weights import WeightStore
 
 
@@ -97,11 +99,20 @@ class Fleet(dg.ConfigurableResource[None]):
     @property
     def search_index(self) -> SearchIndex:
         """The full-text index, derived from the lake."""
-        if self.bucket:
-            plain = str(self.endpoint_url.startswith("http://")).lower()
-            storage = {"aws_endpoint": self.endpoint_url, "allow_http": plain} if self.endpoint_url else {}
-            return SearchIndex(f"s3://{self.bucket}/index", storage)
-        return SearchIndex(str(self.settings.path / "index"), {})
+        return SearchIndex(*self._lance("index"))
+
+    @property
+    def vectors(self) -> LanceVectors:
+        """The vector index, derived from the lake."""
+        return LanceVectors(LanceDatabase(*self._lance("vectors")), self.policies["embeddings"]["index"])
+
+    def _lance(self, name: str) -> tuple[str, Mapping[str, str]]:
+        """Address and storage options of a LanceDB database."""
+        if not self.bucket:
+            return str(self.settings.path / name), {}
+        plain = str(self.endpoint_url.startswith("http://")).lower()
+        storage = {"aws_endpoint": self.endpoint_url, "allow_http": plain} if self.endpoint_url else {}
+        return f"s3://{self.bucket}/{name}", storage
 
     @property
     def policies(self) -> Policies:

@@ -33,14 +33,28 @@ class Weights:
         digest: What identifies them: digest over the digests of the files.
         licence: SPDX identifier.
         files: Path by part.
-        input: What the network wants to see.
+        pictures: What the network wants to see; None for one that takes no pictures.
     """
 
     name: str
     digest: str
     licence: str
     files: Mapping[str, Path]
-    input: InputSpec
+    pictures: InputSpec | None
+
+    @property
+    def input(self) -> InputSpec:
+        """What the network wants to see.
+
+        Raises:
+            WeightsError: When it takes no pictures.
+        """
+        if self.pictures is None:
+            raise WeightsError(
+                f"weights {self.name!r} take no pictures. Name others where pictures are read, or state their `input` "
+                f"in the policy `{POLICY}`."
+            )
+        return self.pictures
 
 
 @dataclass(frozen=True)
@@ -74,7 +88,8 @@ class WeightStore:
             path = self._located(name, entry["source"], file["path"])
             _verify(name, path, file["sha256"], _remedy(entry["source"]))
             files[part] = path
-        return Weights(name, self.digest(name), entry["licence"], files, input_spec(entry["input"]))
+        pictures = input_spec(entry["input"]) if "input" in entry else None
+        return Weights(name, self.digest(name), entry["licence"], files, pictures)
 
     def _entry(self, name: str) -> Mapping[str, Any]:
         known: Mapping[str, Any] = self.policies[POLICY]["weights"]

@@ -40,6 +40,19 @@ def no_reports(fleet: Fleet) -> Mapping[Partition, Sequence[str]]:
     return {}
 
 
+def all_reports(*reports: Reports) -> Reports:
+    """What several functions report, together."""
+
+    def together(fleet: Fleet) -> Mapping[Partition, Sequence[str]]:
+        found: dict[Partition, list[str]] = {}
+        for one in reports:
+            for partition, told in one(fleet).items():
+                found.setdefault(partition, []).extend(told)
+        return found
+
+    return together
+
+
 Prepare = Callable[[Fleet, dg.DagsterInstance], None]
 """What has to be told to Dagster before partitions can be asked for, such as their keys."""
 

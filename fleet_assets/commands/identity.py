@@ -29,13 +29,16 @@ def partition_digests(fleet: "Fleet", table: str | None = None, partition: str |
 
 
 def object_digests(fleet: "Fleet") -> list[tuple[str, str]]:
-    """(drive and path, digest) of every recording file that the lake refers to and the store holds."""
-    rows = fleet.lake.rows(fleet.table("bronze.drive_files"), None, ["drive_id", "path", "sha256"]).to_pylist()
-    return [
-        (f"{row['drive_id']}/{row['path']}", row["sha256"])
-        for row in rows
-        if fleet.objects.exists(row["sha256"], "raw")
-    ]
+    """(class and digest, digest) of every object that a table names and the store holds, each once."""
+    from fleet_assets.tables.objects import OBJECT_COLUMNS
+
+    named = {
+        (one.access, row[one.column])
+        for one in OBJECT_COLUMNS
+        for row in fleet.lake.rows(fleet.table(one.table), None, one.columns).to_pylist()
+        if one.holds(row)
+    }
+    return [(f"{access}/{digest}", digest) for access, digest in sorted(named) if fleet.objects.exists(digest, access)]
 
 
 def lake_digests(fleet: "Fleet", *, objects: bool) -> dict[str, str]:
@@ -52,7 +55,7 @@ def lake_digests(fleet: "Fleet", *, objects: bool) -> dict[str, str]:
 @click.command()
 @click.argument("table", required=False)
 @click.option("--partition", help="Only this partition, e.g. '2018-08-02|sf'.")
-@click.option("--objects", is_flag=True, help="Also the digest over all recording files that the lake refers to.")
+@click.option("--objects", is_flag=True, help="Also the digest over all objects that tables name.")
 @click.option("--sign", type=click.Path(dir_okay=False, path_type=Path), help="Write a signed statement of the roots.")
 @fleet_command
 def digest(session: Session, table: str | None, *, partition: str | None, objects: bool, sign: Path | None) -> int:

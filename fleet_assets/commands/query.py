@@ -73,4 +73,8 @@ def _outcome(fleet: "Fleet", request: "Request") -> str:
         rows: list[dict[str, Any]] = fleet.lake.rows(fleet.table("bronze.quarantine")).to_pylist()
         by = [row["released_by"] for row in rows if row["drive_id"] == drive_id and row["rule"] == request.body["rule"]]
         return f"released by {by[0]}" if any(by) else "open"
+    if request.kind == "mining":
+        answers: list[dict[str, Any]] = fleet.lake.rows(fleet.table("gold.mining_requests")).to_pylist()
+        mined = [row for row in answers if row["request_id"] == request.request_id]
+        return f"{mined[0]['status']}: {mined[0]['message'] or mined[0]['chosen']}" if mined else "open"
     return "no consumer for this kind"

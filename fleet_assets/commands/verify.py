@@ -25,13 +25,15 @@ class Damage:
         text: What is wrong, for people.
         table: Table whose data file it concerns.
         entry: That data file.
-        sha256: Digest of the damaged recording file; empty where the data file itself is damaged.
+        sha256: Digest of the damaged object that the data file names; empty where the data file itself is damaged.
+        access: Class of that object.
     """
 
     text: str
     table: "Table"
     entry: "Entry"
     sha256: str = ""
+    access: str = ""
 
 
 @click.command()
@@ -41,7 +43,7 @@ class Damage:
 @click.option("--mend", is_flag=True, help="Make damaged files again from what they were made of.")
 @fleet_command
 def verify(session: Session, *, against: Path | None, mend: bool) -> int:
-    r"""Read every data file and recording again and compare with its digest. Exit code 1 when something differs.
+    r"""Read every data file and object again and compare with its digest. Exit code 1 when something differs.
 
     \b
     Example:
@@ -64,7 +66,7 @@ def verify(session: Session, *, against: Path | None, mend: bool) -> int:
 
 
 def find_damage(fleet: "Fleet") -> list[Damage]:
-    """Every data file and recording file whose bytes are gone or differ from their digest."""
+    """Every data file, and every object that one names, whose bytes are gone or differ from their digest."""
     files = list(_damaged_files(fleet))
     return files or list(_damaged_objects(fleet))
 
@@ -84,19 +86,30 @@ def _damaged_files(fleet: "Fleet") -> Iterator[Damage]:
 
 
 def _damaged_objects(fleet: "Fleet") -> Iterator[Damage]:
+    from fleet_assets.tables.objects import OBJECT_COLUMNS
+
+    known: dict[tuple[str, str], str] = {}
+    for one in OBJECT_COLUMNS:
+        table = fleet.table(one.table)
+        for entry in fleet.lake.entries(table):
+            rows = fleet.lake.read(table, [entry], one.columns).to_pylist()
+            for digest in sorted({row[one.column] for row in rows if one.holds(row)}):
+                if (one.access, digest) not in known:
+                    known[one.access, digest] = _damage_of(fleet, digest, one.access)
+                if wrong := known[one.access, digest]:
+                    text = f"{one.what} of {entry.unit} ({table.name}): {wrong}"
+                    yield Damage(text, table, entry, digest, one.access)
+
+
+def _damage_of(fleet: "Fleet", digest: str, access: str) -> str:
+    """What is wrong with an object; nothing where its bytes are what its digest says."""
     from fleet_assets.provenance.digests import file_sha256
 
-    table = fleet.table("bronze.drive_files")
-    for entry in fleet.lake.entries(table):
-        for row in fleet.lake.read(table, [entry], ["path", "sha256"]).to_pylist():
-            where, digest = f"recording {entry.unit}/{row['path']}", row["sha256"]
-            try:
-                found = file_sha256(fleet.objects.local(digest, "raw"))
-            except FileNotFoundError as error:
-                yield Damage(f"{where}: {error}", table, entry, digest)
-                continue
-            if found != digest:
-                yield Damage(f"{where}: digest {found[:12]}…, registered was {digest[:12]}…", table, entry, digest)
+    try:
+        found = file_sha256(fleet.objects.local(digest, access))
+    except FileNotFoundError as error:
+        return str(error)
+    return "" if found == digest else f"digest {found[:12]}…, registered was {digest[:12]}…"
 
 
 def mend_damage(session: Session) -> list[Damage]:
@@ -127,7 +140,7 @@ def _dropped(fleet: "Fleet", damages: Sequence[Damage]) -> int:
         if damage.table.kind is TableKind.LOG or (registered and damage.entry.unit not in accepted):
             continue
         if damage.sha256:
-            fleet.objects.delete(damage.sha256, "raw")
+            fleet.objects.delete(damage.sha256, damage.access)
         fleet.lake.commit(damage.table, [], removed=[damage.entry])
         dropped += 1
     return dropped

@@ -8,6 +8,7 @@ from typing import Any, Final
 from fleet_assets.ingestion.integrity_and_pii_redaction.audit.operators import AUDIT, audit
 from fleet_assets.ingestion.integrity_and_pii_redaction.operators import FIND_BREACHES, HOLD_BACK, find, hold_back
 from fleet_assets.ingestion.integrity_and_pii_redaction.redaction.operators import REDACT, redact
+from fleet_assets.ingestion.map_and_weather_enrichment.snapshots import MAPS_FOLDER, misnamed_maps
 from fleet_assets.ingestion.metadata_extraction_and_catalog.operators import (
     CATALOGUE,
     DOCUMENT,
@@ -58,7 +59,9 @@ def read_state(platform: Platform) -> IngestionState:
 
 def _refused_units(state: IngestionState, partition: Partition | None = None) -> dict[Partition, Wanted]:
     del partition
-    refused = [{**asdict(refusal), "scope": "upload"} for refusal in state.admission.refused]
+    uploads = [asdict(refusal) for refusal in state.admission.refused]
+    misnamed = misnamed_maps(state.landing.batches(MAPS_FOLDER))
+    refused = [{**refusal, "scope": "upload"} for refusal in (*uploads, *misnamed)]
     if not refused and not state.lake.entries(state.tables["landing.quarantine"]):
         return {}
     wanted = fingerprint(REFUSE, state.policies, [("refused", digest_of(refused))])

@@ -31,6 +31,8 @@ class TrackRule:
             than their own size between two frames.
         growth_per_frame: Share of its size by which a box grows on every side per frame without detection.
         velocity_weight: Weight of the newest displacement in a track's velocity, 0 to 1.
+        unsure_score: A track that never reached this score is continued only through frames that were not looked at:
+            where the detector looked before and after and saw nothing, it was wrong more often than not.
     """
 
     most_missed: int = 10
@@ -39,6 +41,7 @@ class TrackRule:
     reach: float = 0.5
     growth_per_frame: float = 0.03
     velocity_weight: float = 0.6
+    unsure_score: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,12 @@ def tracked(found: Mapping[int, Detections], frames: int, rule: TrackRule) -> tu
     turned = {frames - 1 - frame: found[frame] for frame in found}
     backwards = [_turned(track, frames) for track in _built(turned, sorted(turned), rule)]
     tracks = _merged(forwards, backwards)
-    boxes = [box for number, track in enumerate(tracks) for box in _filled(number, track, frames, rule)]
+    looked_at = sorted(found)
+    boxes = [
+        box
+        for number, track in enumerate(tracks)
+        for box in _filled(number, track, frames, _reach(track, looked_at, rule), rule)
+    ]
     return tuple(sorted(boxes, key=lambda one: (one.frame, one.track, not one.detected)))
 
 
@@ -212,7 +220,17 @@ def _one_or_parts(group: Sequence[_Open], count: int, every: Sequence[_Open]) ->
     return [replace(group[0], frames=frames, boxes=tuple(row[0] for row in rows), scores=tuple(row[1] for row in rows))]
 
 
-def _filled(number: int, track: _Open, frames: int, rule: TrackRule) -> list[TrackedBox]:
+def _reach(track: _Open, looked_at: Sequence[int], rule: TrackRule) -> tuple[int, int]:
+    """Frames that a track is continued before its first and after its last detection."""
+    if max(track.scores) >= rule.unsure_score:
+        return rule.extend, rule.extend
+    first, last = looked_at.index(track.frames[0]), looked_at.index(track.frames[-1])
+    before = looked_at[first] - looked_at[first - 1] - 1 if first else rule.extend
+    after = looked_at[last + 1] - looked_at[last] - 1 if last + 1 < len(looked_at) else rule.extend
+    return min(before, rule.extend), min(after, rule.extend)
+
+
+def _filled(number: int, track: _Open, frames: int, reach: tuple[int, int], rule: TrackRule) -> list[TrackedBox]:
     def one(frame: int, box: NDArray[np.float32], score: float, away: int) -> TrackedBox:
         growth = rule.growth_per_frame * away
         grown = padded(_upright(box)[None], growth, growth)[0] if away else box
@@ -230,12 +248,15 @@ def _filled(number: int, track: _Open, frames: int, rule: TrackRule) -> list[Tra
             box = track.boxes[index] * (1 - share) + track.boxes[index + 1] * share
             score = min(track.scores[index], track.scores[index + 1])
             filled.append(one(between, box, score, min(between - frame, after - between)))
-    for away in range(1, rule.extend + 1):
-        first, last = track.frames[0], track.frames[-1]
-        if first - away >= 0:
-            filled.append(one(first - away, track.boxes[0] - _speed(track, 0) * away, track.scores[0], away))
-        if last + away < frames:
-            filled.append(one(last + away, track.boxes[-1] + _speed(track, -2) * away, track.scores[-1], away))
+    first, last = track.frames[0], track.frames[-1]
+    filled += [
+        one(first - away, track.boxes[0] - _speed(track, 0) * away, track.scores[0], away)
+        for away in range(1, min(reach[0], first) + 1)
+    ]
+    filled += [
+        one(last + away, track.boxes[-1] + _speed(track, -2) * away, track.scores[-1], away)
+        for away in range(1, min(reach[1], frames - 1 - last) + 1)
+    ]
     return filled
 
 

@@ -32,6 +32,8 @@ class Operator:
         libraries: Distributions whose numerics reach the output.
         reads_requests: Kinds of requests that change the output for the drive that they name.
         names_weights: Policy documents whose keys `weights` name the pretrained weights that it runs.
+        consults: Tables of which it reads what concerns a unit, whoever's rows these are. They are lineage: a unit does
+            not wait for them, and what it found there enters its fingerprint as a digest.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Operator:
     libraries: tuple[str, ...] = ()
     reads_requests: tuple[str, ...] = ()
     names_weights: tuple[str, ...] = ()
+    consults: tuple[str, ...] = ()
 
     @property
     def code_version(self) -> str:

@@ -6,8 +6,10 @@ from typing import Any
 from fleet_assets.tables.audit import AUDIT
 from fleet_assets.tables.bronze import BRONZE
 from fleet_assets.tables.catalog import CATALOG
+from fleet_assets.tables.embeddings import EMBEDDINGS
 from fleet_assets.tables.gold import GOLD
 from fleet_assets.tables.maps import MAP_TABLES
+from fleet_assets.tables.mining import SCENARIO_MINING
 from fleet_assets.tables.ops import OPS
 from fleet_assets.tables.privacy import WITHHELD_POSITIONS
 from fleet_assets.tables.redaction import REDACTION
@@ -26,5 +28,5 @@ def all_tables(canonical: Mapping[str, Any]) -> dict[str, Table]:
     """
     bronze = (*BRONZE, *REDACTION, *AUDIT, *TELEMETRY_TABLES)
     silver = (signals_table(canonical), WITHHELD_POSITIONS, *SILVER, *CATALOG, *MAP_TABLES)
-    tables = (*bronze, *silver, *GOLD, *OPS)
+    tables = (*bronze, *silver, *GOLD, *EMBEDDINGS, *SCENARIO_MINING, *OPS)
     return {table.name: table for table in tables}

@@ -39,7 +39,7 @@ DAILY_COVERAGE: Final = Table(
 
 LANDING_QUARANTINE: Final = Table(
     key=("landing", "quarantine"),
-    description="Uploads that belong to no partition: unreadable manifest, unknown depot, before the first day.",
+    description="What belongs to no partition: unreadable manifest, unknown depot, before the first day, unnamed map.",
     columns=(
         Column("upload", "string", "Folder in the landing zone"),
         Column("drive_id", "string", "Drive, where the manifest states one", nullable=True),

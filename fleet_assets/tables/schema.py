@@ -17,6 +17,7 @@ _ARROW_TYPES: Final[Mapping[str, Any]] = {
     "int64": pa.int64(),
     "float64": pa.float64(),
     "bool": pa.bool_(),
+    "list<float32>": pa.list_(pa.field("element", pa.float32(), nullable=False)),
 }
 
 
@@ -177,6 +178,8 @@ class Table:
         for column in self.columns:
             if not column.nullable and ordered[column.name].null_count:
                 raise SchemaMismatchError(f"{self.name}.{column.name}: null in a required column")
+            if pa.types.is_list(column.arrow_field.type) and pc.list_flatten(ordered[column.name]).null_count:
+                raise SchemaMismatchError(f"{self.name}.{column.name}: null among the numbers of a list")
         if self.sort_by and not self.presorted and not _in_order(ordered, self.sort_by):
             keys = pa.table({name: _decoded(ordered[name]) for name in self.sort_by})
             ordered = ordered.take(pc.sort_indices(keys, [(name, "ascending") for name in self.sort_by]))

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fleet_assets.cli import main
+from fleet_assets.ingestion.metadata_extraction_and_catalog.operators import CATALOGUE, DOCUMENT
 from fleet_assets.policy.documents import digest_of
+from fleet_assets.provenance.fingerprints import Operator
 from fleet_assets.provenance.requests import Request
 from fleet_assets.tables.catalog import SEARCH_DOCUMENTS
+from resources.platform import Fleet
 from tests.end_to_end.fleets import assert_at_rest
 from tests.harness import TestFleet
 
@@ -106,14 +109,18 @@ def test_every_result_leads_to_its_bytes_and_its_dataset_version(catalogued: Tes
             for entry in fleet.lake.entries(table) if table.partition_by == ("day", "depot") else ():
                 if entry.unit == drive:
                     inputs[name] = entry.digest
-        read = {name: inputs[name] for name in inputs if name in _inputs() - {"bronze.drives"}}
-        assert row["dataset_version"] == digest_of(dict(sorted(read.items())))
+        catalog, words = (_of(inputs, operator) for operator in (CATALOGUE, DOCUMENT))
+        told = {name for name in words if _rows(fleet, name, drive)}
+        version = {**{name: words[name] for name in told}, "silver.clip_catalog": digest_of(catalog)}
+        assert row["dataset_version"] == digest_of(version)
 
 
-def _inputs() -> set[str]:
-    from fleet_assets.ingestion.metadata_extraction_and_catalog.operators import CATALOGUE
+def _of(inputs: Mapping[str, str], operator: Operator) -> dict[str, str]:
+    return {name: inputs[name] for name in sorted(operator.inputs) if name in inputs and name != "bronze.drives"}
 
-    return set(CATALOGUE.inputs)
+
+def _rows(fleet: Fleet, name: str, drive: str) -> int:
+    return sum(entry.rows for entry in fleet.lake.entries(fleet.tables[name]) if entry.unit == drive)
 
 
 def test_results_come_in_pages_as_text_and_as_json(catalogued: TestFleet) -> None:

@@ -47,7 +47,9 @@ from fleet_assets.ingestion.telemetry_and_bulk_ingestion.telemetry.steps import 
     REFUSE_LINES_STEP,
 )
 from fleet_assets.ingestion.vehicle import vehicle_of
-from fleet_assets.mining.steps import MINING_STEPS
+from fleet_assets.mining.scenario_mining.requests import place
+from fleet_assets.mining.scenario_mining.units import unit_of
+from fleet_assets.mining.steps import MINE_STEP, MINING_STEPS
 from fleet_assets.operators import STEPS
 from fleet_assets.policy.documents import digest_of, load_policies
 from fleet_assets.provenance.batches import BatchFile
@@ -181,6 +183,19 @@ TELEMETRY = (
 )
 
 
+REQUEST = {
+    "schema": "fleet.mining_request/v1",
+    "name": "golden",
+    "where": ["duration_s > 1", "not exists (select 1 from scenes where scenes.clip_id = clips.clip_id and score > 2)"],
+    "text": {"words": "daylight -parked", "meaning": "a drive by day", "nearest": 6},
+    "budget": {"clips": 3, "seconds": 60},
+    "quotas": {"filmed": {"where": "keyframes > 0", "max": 1}, "moving": {"where": "distance_m > 10", "min": 1}},
+    "excludes": {"drives": ["nobody"]},
+    "seed": 7,
+}
+"""A mining request over the cases."""
+
+
 class GoldenRun:
     """Some drives through all operators, in order, without a lake: each output file is the next one's input."""
 
@@ -202,6 +217,7 @@ class GoldenRun:
         held = [self._drive(case) for case in cases]
         entries = {name: [own[name] for own in held] for name in DAY_STEP.operator.inputs}
         self._step(DAY_STEP, {}, {"entries": entries}, PARTITION[0])
+        self._mine({case.name: own for case, own in zip(cases, held, strict=True) if case.fixed_bytes})
         refusal = Refusal("upload-1", None, "manifest_json", "list", "one JSON object", "Write the manifest again.")
         self._step(REFUSE_STEP, {}, {"refused": [{**asdict(refusal), "scope": "upload"}]}, "landing")
         self._telemetry()
@@ -242,9 +258,21 @@ class GoldenRun:
         for step in DERIVED:
             self._step(step, entries, context, case.name)
         self._enrich(entries, context, case)
-        for step in MINING_STEPS:
+        for step in (one for one in MINING_STEPS if one is not MINE_STEP):
             self._step(step, entries, context, case.name)
         return entries
+
+    def _mine(self, held: Mapping[str, Mapping[str, Entry]]) -> None:
+        """One request with everything that can be asked, over the drives whose recordings have fixed bytes."""
+        request = place(REQUEST, held, [], "file:golden", [])
+        context = {
+            "request": request,
+            "entries": {name: [own[name] for own in held.values()] for name in MINE_STEP.operator.inputs},
+            "earlier": [],
+            "objects": self.objects,
+            "weights": WeightStore(self.policies),
+        }
+        self._step(MINE_STEP, {}, context, unit_of(request.request_id))
 
     def _enrich(self, entries: dict[str, Entry], context: Mapping[str, Any], case: Case) -> None:
         """Workflow 5: the clean drive lies on a map and near a station, the others on none."""

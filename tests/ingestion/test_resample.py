@@ -182,6 +182,25 @@ def test_longitudes_meet_at_the_date_line():
     assert (far == -122.4723).all()
 
 
+@pytest.mark.parametrize("late_ms", [-50, -20, 0, 30, 49])
+def test_a_position_far_from_others_counts_at_the_nearest_instant_and_nowhere_else(late_ms: int) -> None:
+    """Receivers that tell a place every ten seconds or every minute seldom meet the grid."""
+    latitude = CANONICAL.signals["lat_deg"]
+    instants = np.arange(0, 600, dtype=np.int64) * 100_000_000
+    times = np.array([100, 200, 500], dtype=np.int64) * 100_000_000 + late_ms * 1_000_000
+    found = resample(latitude, instants, times, np.array([48.0, 48.1, 48.4]))
+    assert np.flatnonzero(np.isfinite(found)).tolist() == [100, 200, 500]
+    assert found[[100, 200, 500]].tolist() == [48.0, 48.1, 48.4]
+
+
+def test_samples_at_the_edge_of_a_gap_are_joined_to_their_neighbours_as_ever() -> None:
+    latitude = CANONICAL.signals["lat_deg"]
+    instants = np.arange(0, 200, dtype=np.int64) * 100_000_000
+    times = np.array([0, 1000, 2000, 12_030, 13_030], dtype=np.int64) * 1_000_000
+    found = resample(latitude, instants, times, np.arange(5.0))
+    assert np.flatnonzero(np.isfinite(found)).tolist() == [*range(21), *range(121, 131)]
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.integers(-(10**6), 10**6), st.integers(-(10**6), 10**6), st.integers(1, 5000))
 def test_grid_instants_are_all_the_multiples_from_start_to_end(start, end, spacing):

@@ -80,6 +80,31 @@ def test_a_track_goes_on_a_little_before_its_first_and_after_its_last_detection(
     assert covered([truth[7]], [first.box])[0, 0] > 0.99
 
 
+def scored(frames: range, scores: dict[int, float]) -> dict[int, Detections]:
+    """A box that stands still, seen with these scores in some of the frames that were looked at."""
+    box = [[50.0, 80.0, 70.0, 100.0]]
+    return {
+        frame: detections(box, [scores[frame]], [0], FACE) if frame in scores else nothing(FACE) for frame in frames
+    }
+
+
+@pytest.mark.parametrize(
+    ("looked_at", "scores", "covered_frames"),
+    [
+        (range(30), {15: 0.15}, [15]),
+        (range(30), {15: 0.15, 17: 0.19}, [15, 16, 17]),
+        (range(30), {15: 0.15, 17: 0.2}, list(range(10, 23))),
+        (range(0, 30, 3), {15: 0.15}, [13, 14, 15, 16, 17]),
+        (range(0, 31, 3), {0: 0.15}, [0, 1, 2]),
+    ],
+)
+def test_a_track_that_is_never_sure_is_not_continued_where_the_detector_looked_and_saw_nothing(
+    looked_at: range, scores: dict[int, float], covered_frames: list[int]
+) -> None:
+    boxes = tracked(scored(looked_at, scores), 31, TrackRule(extend=5, unsure_score=0.2))
+    assert sorted({one.frame for one in boxes}) == covered_frames
+
+
 def test_two_faces_that_pass_each_other_stay_two_tracks() -> None:
     one, two = path(40, (20, 80), (5, 0)), path(40, (220, 84), (-5, 0))
     boxes = tracked(seen(one, two, frames=range(40)), 40, TrackRule())

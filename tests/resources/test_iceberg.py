@@ -170,6 +170,22 @@ def test_a_column_added_later_reads_as_null_in_older_files(lake: IcebergLake) ->
     assert lake.rows(wider, columns=["added_m"]).num_rows == 2
 
 
+def test_lists_of_numbers_come_back_bit_by_bit_from_files_scans_and_sql(lake: IcebergLake, fresh: IcebergLake) -> None:
+    listed = replace(TABLE, key=("toys", "listed"), columns=(*COLUMNS, Column("vector", "list<float32>", "")))
+    row = {"drive_id": "a", "day": FIRST[0], "depot": FIRST[1], "value": 1, "vector": [0.1, -2.5e-7, 3.0]}
+    made = listed.from_rows([row])
+    lake.commit(listed, [lake.stage(listed, FIRST, "a", "1" * 24, made)])
+    assert fresh.rows(listed).to_pylist() == made.to_pylist()
+    scanned = fresh.catalog.load_table(listed.key).scan().to_arrow()
+    assert scanned["vector"].to_pylist() == made["vector"].to_pylist()
+    connection = duckdb.connect()
+    connection.register("listed", fresh.dataset(listed))
+    assert connection.sql("select len(vector), vector[3] from listed").fetchall() == [(3, 3.0)]
+    before = snapshots(lake, listed)
+    lake.commit(listed, [lake.stage(listed, FIRST, "b", "1" * 24, listed.from_rows([{**row, "drive_id": "b"}]))])
+    assert snapshots(lake, listed) == before + 1
+
+
 def test_a_plain_iceberg_scan_sees_a_column_that_was_added_later(lake: IcebergLake) -> None:
     put(lake, "old", [1])
     wider = replace(TABLE, columns=(*COLUMNS, Column("added_m", "float64", "", nullable=True)))

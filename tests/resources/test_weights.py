@@ -20,10 +20,12 @@ NAMES = (
     "ssd_mobilenet_v2_coco",
     "centerface",
     "ppocr_v4_text",
+    "ppocr_v4_reader",
     "haar_face",
     "haar_face_default",
     "haar_plate",
     "efficientnet_lite0",
+    "all_minilm_l6_v2",
 )
 
 

@@ -141,3 +141,13 @@ def test_every_signal_of_the_grid_is_a_column_that_may_be_null() -> None:
     assert grid <= set(columns)
     assert all(columns[name].nullable for name in grid)
     assert not set(canonical["signals"]) - grid & set(columns)
+
+
+def test_lists_of_numbers_are_kept_and_a_null_among_them_is_refused() -> None:
+    listed = replace(TABLE, columns=(*TABLE.columns, Column("vector", "list<float32>", "")))
+    made = listed.conform(data(vector=pa.array([[1.5, 2.0], [0.25]], pa.list_(pa.float64()))))
+    assert made["vector"].to_pylist() == [[0.25], [1.5, 2.0]]
+    assert made.schema.field("vector").type == listed.arrow_schema.field("vector").type
+    for broken in ([[1.5, None], [0.25]], [None, [0.25]]):
+        with pytest.raises(SchemaMismatchError):
+            listed.conform(data(vector=pa.array(broken, pa.list_(pa.float32()))))
