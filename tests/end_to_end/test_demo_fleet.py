@@ -133,6 +133,7 @@ def test_the_time_table_names_every_workflow_and_sums_up(demo_fleet: DemoFleet) 
         "metadata extraction and catalog",
         "map and weather enrichment",
         "scene detection and event triggers",
+        "embeddings and vector index",
         "gates",
         "orchestration",
     ]
