@@ -56,7 +56,9 @@ def test_every_table_is_clean_but_those_with_a_defect_of_their_own(tables_fleet:
     assert [row["rule"] for row in short] == ["sensor_short"]
     assert short[0]["value"].startswith("poses: 0.44")
     assert {row["time_source"] for row in states.values()} == {"container"}
-    assert {name: outcome for name, outcome in tables_fleet.gates().items() if outcome != "pass"} == {}
+    # One drive years after the depot's first week says nothing about drift.
+    open_gates = {name: outcome for name, outcome in tables_fleet.gates().items() if outcome != "pass"}
+    assert open_gates == {("gold/clip_embeddings", "drift", "2021-08-05|north"): "inconclusive"}
 
 
 def test_the_boreas_drive_has_its_poses_its_length_and_its_first_place(tables_fleet: TestFleet) -> None:
