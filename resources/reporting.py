@@ -7,7 +7,7 @@ from typing import Final
 import dagster as dg
 
 from fleet_assets.provenance.fingerprints import Operator
-from fleet_assets.provenance.restate import Report
+from fleet_assets.provenance.restate import Report, Step
 from fleet_assets.tables import Table, TableKind
 
 Preview = Callable[[], bytes | None]
@@ -64,6 +64,27 @@ def table_spec(
         partitions_def=partitions_def,
         automation_condition=condition,
     )
+
+
+def step_specs(
+    tables: Sequence[Table],
+    step: Step,
+    *,
+    group: str,
+    owners: Sequence[str],
+    condition: dg.AutomationCondition[dg.AssetKey] | None = None,
+) -> list[dg.AssetSpec]:
+    """The assets of a step's tables, which depend on what its operator reads.
+
+    What it consults, whichever rows these are, enters through fingerprints; here it is lineage alone.
+    """
+    operator = step.operator
+    deps = [dg.AssetDep(name.split(".")) for name in operator.inputs]
+    deps += [dg.AssetDep(name.split("."), partition_mapping=dg.AllPartitionMapping()) for name in operator.consults]
+    return [
+        table_spec(table, operator=operator, group=group, owners=owners, deps=deps, condition=condition)
+        for table in tables
+    ]
 
 
 def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:

@@ -5,11 +5,8 @@ account of which data file of each drive it has, written after the documents, so
 an account that is behind, never ahead: the next run does the drive again.
 """
 
-import contextlib
-import fcntl
 import os
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +18,7 @@ import pyarrow.compute as pc
 from fleet_assets.policy.search_query import SearchQuery
 from fleet_assets.provenance.ledger import Entry, Partition
 from fleet_assets.tables.catalog import SEARCH_DOCUMENTS, WORD_COLUMNS
+from resources.writer_lock import one_writer
 
 DOCUMENTS: Final = "documents"
 DRIVES: Final = "drives"
@@ -146,7 +144,7 @@ class SearchIndex:
             read: Reads their rows.
             partition: Day and depot.
         """
-        with self._alone():
+        with one_writer(self._folder):
             wanted = {entry.unit: entry for entry in entries}
             held = {drive: digest for (_, drive), digest in self.held(partition).items()}
             stale = [entry for drive, entry in sorted(wanted.items()) if held.get(drive) != entry.digest]
@@ -166,7 +164,7 @@ class SearchIndex:
 
     def tidy(self) -> None:
         """Bring everything into the full-text index and few files; searching works without, but takes longer."""
-        with self._alone():
+        with one_writer(self._folder):
             _tidy(*self._tables())
 
     # -- the database ----------------------------------------------------------------------------------------------
@@ -206,20 +204,6 @@ class SearchIndex:
                 documents.create_index(column, config=kind())
         account = self._table(DRIVES) or database.create_table(DRIVES, schema=_ACCOUNT)
         return documents, account
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One writer at a time on this machine; a remote store settles conflicts itself."""
-        if self._folder is None:
-            yield
-            return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with _threads, (self._folder / ".writer").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-
-_threads = threading.Lock()
 
 
 def _quoted(values: Sequence[str]) -> str:

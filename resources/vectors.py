@@ -21,6 +21,7 @@ from fleet_assets.provenance.digests import merkle_root
 from fleet_assets.provenance.ledger import Entry, Partition
 from resources.vectors_database import LanceDatabase, forget_before, quoted, tidy, upsert
 from resources.vectors_near import EXACT, IVF_PQ, Near, NearIndex, vectors_of
+from resources.writer_lock import one_writer
 
 DRIVES, SPACES, VERSIONS = "drives", "spaces", "versions"
 KEYS: Final = ("clip_id", "drive_id")
@@ -123,7 +124,7 @@ class LanceVectors:
         """See `VectorIndex.sync`."""
         if self.database.is_new and not entries:
             return Synced(0, 0, ())
-        with self.database.alone():
+        with one_writer(self.database.folder):
             wanted = {entry.unit: entry for entry in entries}
             held = {drive: digest for (_, drive), digest in self.held(partition).items()}
             stale = [entry for drive, entry in sorted(wanted.items()) if held.get(drive) != entry.digest]
@@ -139,7 +140,7 @@ class LanceVectors:
         """See `VectorIndex.collect`."""
         if self.database.is_new:
             return 0
-        with self.database.alone():
+        with one_writer(self.database.folder):
             dropped = 0
             for label in sorted(self._spaces()):
                 rows = [row for row in self._version_rows() if row["label"] == label]

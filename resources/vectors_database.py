@@ -3,11 +3,8 @@
 Here belongs what every table of the index needs. What the tables hold is in `vectors.py` and `vectors_near.py`.
 """
 
-import contextlib
-import fcntl
 import os
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -93,20 +90,6 @@ class LanceDatabase:
     def drop(self, name: str) -> None:
         """Take a table away."""
         self.connection().drop_table(name, ignore_missing=True)
-
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """One writer at a time on this machine; a remote store settles conflicts itself."""
-        if self.folder is None:
-            yield
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with _threads, (self.folder / ".writer").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-
-_threads = threading.Lock()
 
 
 def upsert(table: Any, keys: Sequence[str], rows: pa.Table) -> None:

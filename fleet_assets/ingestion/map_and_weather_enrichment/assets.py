@@ -1,6 +1,7 @@
 """Assets of workflow 5: road networks by snapshot, and drives with what maps and weather say about them."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -15,7 +16,7 @@ from fleet_assets.ingestion.map_and_weather_enrichment.state import (
     READ_WEATHER_STEP,
     WEATHER_STEP,
 )
-from fleet_assets.provenance.restate import Report, Step
+from fleet_assets.provenance.restate import Report
 from fleet_assets.tables import Table
 from fleet_assets.tables.maps import (
     DRIVE_CELLS,
@@ -29,7 +30,7 @@ from fleet_assets.tables.maps import (
 )
 from partitions.keys import from_dagster
 from resources.platform import Fleet
-from resources.reporting import results, table_spec
+from resources.reporting import results, step_specs, table_spec
 
 OWNERS = ("team:data-engineering",)
 
@@ -62,17 +63,7 @@ def enrichment_assets(
     day_depot: dg.PartitionsDefinition[Any], signals: Table, condition: dg.AutomationCondition[Any]
 ) -> Sequence[dg.AssetsDefinition]:
     """Drives on maps, in weather, and their clips with both."""
-
-    def specs(tables: Sequence[Table], step: Step) -> list[dg.AssetSpec]:
-        deps = [dg.AssetDep(name.split(".")) for name in step.operator.inputs]
-        # Which snapshot or report holds enters through fingerprints; here they are lineage alone.
-        deps += [
-            dg.AssetDep(name.split("."), partition_mapping=dg.AllPartitionMapping()) for name in step.operator.consults
-        ]
-        return [
-            table_spec(table, operator=step.operator, group="ingestion", owners=OWNERS, deps=deps, condition=condition)
-            for table in tables
-        ]
+    specs = partial(step_specs, group="ingestion", owners=OWNERS, condition=condition)
 
     @dg.multi_asset(
         name="cover_drives",

@@ -14,7 +14,7 @@ from fleet_assets.tables.catalog import CLIP_CATALOG, CLIP_COVERAGE, CLIP_POSITI
 from fleet_assets.tables.silver import KEYFRAMES
 from partitions.keys import from_dagster
 from resources.platform import Fleet
-from resources.reporting import column_schema, results, table_spec
+from resources.reporting import column_schema, results, step_specs
 
 OWNERS = ("team:data-engineering",)
 INDEX: Final = dg.AssetKey(["silver", "search_index"])
@@ -24,13 +24,7 @@ def catalog_assets(
     day_depot: dg.PartitionsDefinition[Any], condition: dg.AutomationCondition[Any]
 ) -> Sequence[dg.AssetsDefinition]:
     """The tables of the catalog, the search documents, and the index over them."""
-
-    def specs(tables: Sequence[Any], step: Any) -> list[dg.AssetSpec]:
-        deps = [dg.AssetKey(name.split(".")) for name in step.operator.inputs]
-        return [
-            table_spec(table, operator=step.operator, group="ingestion", owners=OWNERS, deps=deps, condition=condition)
-            for table in tables
-        ]
+    specs = partial(step_specs, group="ingestion", owners=OWNERS, condition=condition)
 
     @dg.multi_asset(
         name="catalog_clips",

@@ -12,12 +12,10 @@ from fleet_assets.mining.steps import CLIP_VECTORS_STEP, PICTURE_VECTORS_STEP, V
 from fleet_assets.perception.neighbours import Neighbour
 from fleet_assets.perception.vectors import by_space, matrix, units
 from fleet_assets.provenance.ledger import Partition
-from fleet_assets.provenance.restate import Step
-from fleet_assets.tables import Table
 from fleet_assets.tables.embeddings import CLIP_EMBEDDINGS, MISSING_EMBEDDINGS, PICTURE_EMBEDDINGS, VECTOR_INDEX
 from partitions.keys import from_dagster
 from resources.platform import Fleet
-from resources.reporting import results, table_spec
+from resources.reporting import results, step_specs
 
 OWNERS = ("team:ml-mlops",)
 
@@ -26,13 +24,7 @@ def embedding_assets(
     day_depot: dg.PartitionsDefinition[Any], condition: dg.AutomationCondition[Any]
 ) -> Sequence[dg.AssetsDefinition]:
     """The tables of vectors, and `gold/vector_index`, which also brings the index itself up to date."""
-
-    def specs(tables: Sequence[Table], step: Step) -> list[dg.AssetSpec]:
-        deps = [dg.AssetKey(name.split(".")) for name in step.operator.inputs]
-        return [
-            table_spec(table, operator=step.operator, group="mining", owners=OWNERS, deps=deps, condition=condition)
-            for table in tables
-        ]
+    specs = partial(step_specs, group="mining", owners=OWNERS, condition=condition)
 
     @dg.multi_asset(
         name="embed_pictures", specs=specs((PICTURE_EMBEDDINGS,), PICTURE_VECTORS_STEP), partitions_def=day_depot

@@ -1,6 +1,7 @@
 """Assets of workflow 6: events that the triggers find, and scenes."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -13,7 +14,7 @@ from fleet_assets.tables import Table
 from fleet_assets.tables.gold import EVENT_WINDOWS, SCENE_SEGMENTS, TRIGGER_EXPOSURE
 from partitions.keys import from_dagster
 from resources.platform import Fleet
-from resources.reporting import results, table_spec
+from resources.reporting import results, step_specs
 
 OWNERS = ("team:ml-mlops",)
 SIGNALS = "silver.signals"
@@ -23,13 +24,7 @@ def event_assets(
     day_depot: dg.PartitionsDefinition[Any], condition: dg.AutomationCondition[Any]
 ) -> Sequence[dg.AssetsDefinition]:
     """`gold/event_windows`, `gold/trigger_exposure` and `gold/scene_segments`."""
-
-    def specs(tables: Sequence[Table], step: Step) -> list[dg.AssetSpec]:
-        deps = [dg.AssetKey(name.split(".")) for name in step.operator.inputs]
-        return [
-            table_spec(table, operator=step.operator, group="mining", owners=OWNERS, deps=deps, condition=condition)
-            for table in tables
-        ]
+    specs = partial(step_specs, group="mining", owners=OWNERS, condition=condition)
 
     def drawn(
         fleet: Fleet, step: Step, partition: str, table: Table, label: str
