@@ -5,7 +5,7 @@ policy `embeddings`.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fleet_assets.evidence.bootstrap import TooFewClusters, cluster_bootstrap
@@ -137,7 +137,8 @@ def _once_all_are_there(parts: dict[str, Verdict], waiting: Collection[str], pol
         missing = (f"vectors of {len(waiting)} drives in the index ({named}): run gold/vector_index of this partition",)
         digest = evidence_digest(sorted(waiting))
         parts["drives"] = Verdict(Outcome.INCONCLUSIVE, {"waiting": len(waiting)}, digest, policy_digest, missing)
-    return all_of(parts)
+    # Without a part, nothing in it says under which policy: a verdict of no known policy is asked for again and again.
+    return replace(all_of(parts), policy_digest=policy_digest)
 
 
 @dataclass(frozen=True, slots=True)
