@@ -179,7 +179,7 @@ def picture_fleet(home: Path) -> Iterator[Path]:
     with web_server(home) as url:
         signals = f"{url}/assets/silver/signals"
         with _page(LARGE) as page:
-            _open(page, f"{signals}?view=lineage&lineageScope=neighbors&lineageDepth=1", "daily_coverage", "Passed")
+            _open(page, f"{signals}?view=lineage&lineageScope=upstream&lineageDepth=1", "sensor_samples", "Passed")
             yield store(page, "lineage")
         with _page(NORMAL) as page:
             _open(page, f"{signals}?view=partitions&partition={quote(partition)}", "dagster/row_count")
