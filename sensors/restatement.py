@@ -142,7 +142,7 @@ def idle_reason(observed: Observed, attempts: int) -> str:
     return f"Nothing to request: {len(outstanding)} partitions outstanding, {held} of them held back by gates{tried}."
 
 
-def _reported(instance: dg.DagsterInstance, tables: Sequence[str]) -> dict[str, dict[Partition, str]]:
+def _reported(fleet: Fleet, instance: dg.DagsterInstance, tables: Sequence[str]) -> dict[str, dict[Partition, str]]:
     """Data versions that Dagster knows, one query per asset."""
     known: dict[str, dict[Partition, str]] = {}
     for name in tables:
@@ -151,8 +151,8 @@ def _reported(instance: dg.DagsterInstance, tables: Sequence[str]) -> dict[str, 
             key, dg.DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION_TAG]
         )
         known[name] = {from_dagster(part): found.get(DATA_VERSION_TAG, "") for part, found in tags.items()}
-        event = None if tags else instance.get_latest_materialization_event(key)
-        if event is not None and event.asset_materialization is not None:  # an asset without partitions
+        event = None if fleet.tables[name].partition_by else instance.get_latest_materialization_event(key)
+        if event is not None and event.asset_materialization is not None:
             known[name][()] = (event.asset_materialization.tags or {}).get(DATA_VERSION_TAG, "")
     return known
 
@@ -169,7 +169,7 @@ def outstanding_reports(
     Gates are asked again when none has judged what the partition holds (the run died first), and when a policy that
     they read has changed since.
     """
-    reported = _reported(instance, tables)
+    reported = _reported(fleet, instance, tables)
     missing = unreported(partition_roots(fleet, tables), reported)
     guarded = {name: guards for name, guards in gates.items() if name in tables}
     infos = verdict_infos(instance, [guard.key for guards in guarded.values() for guard in guards])

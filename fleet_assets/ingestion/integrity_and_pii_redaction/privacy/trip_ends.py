@@ -18,16 +18,10 @@ from numpy.typing import NDArray
 from fleet_assets.geo.local_frame import LocalFrame
 
 NS_PER_S: Final = 1_000_000_000
-_EDGE_BULGE: Final = 0.05
-"""Share of a box: edges of cells are arcs of great circles, which leave the box of their ends by far less."""
-_MOST_BOX_DEG: Final = 180.0
-"""A wider box goes round the antimeridian."""
-_SAME_CORNER_DIGITS: Final = 9
-_CELLS_AT_INNER_CORNER: Final = 3
-_SURE_SHARE: Final = 0.9
-"""Of the radius of the circle in a disk of cells: cells differ in size, and a plane is none of the earth's."""
-_POLAR_DEG: Final = 85.0
-"""Nearer to a pole, cells may hold it, and a box of their corners does not."""
+_UNCLEAR_SHARE: Final = 0.05
+"""Of a cell's edge: edges are arcs of great circles, which leave the straight line of a plane by far less."""
+_WIDEST_DEG: Final = 2.0
+"""Wider cells are no figure of a plane, or lie at a pole, or at the antimeridian: every position is looked up."""
 NONE, PLACE, FIRST_STOP, LAST_STOP = "", "place", "first_stop", "last_stop"
 Times = NDArray[np.int64]
 Values = NDArray[np.float64]
@@ -122,41 +116,39 @@ def _in_zones(lat: Values, lon: Values, stops: Sequence[int], rule: TripEndRule)
     found = []
     for at in stops:
         zone = set(h3.grid_disk(h3.latlng_to_cell(lat[at], lon[at], rule.resolution), rule.rings))
-        borders = [h3.cell_to_boundary(cell) for cell in zone]
-        inside = _surely_inside(lat, lon, borders)
-        unclear = np.flatnonzero(
-            _in_box(lat, lon, np.array([corner for border in borders for corner in border])) & ~inside
-        )
+        inside, unclear = _sorted_out(lat, lon, [h3.cell_to_boundary(cell) for cell in zone])
         places = zip(lat[unclear].tolist(), lon[unclear].tolist(), strict=True)
         inside[unclear] = [h3.latlng_to_cell(*place, rule.resolution) in zone for place in places]
         found.append(inside)
     return found
 
 
-def _surely_inside(lat: Values, lon: Values, borders: Sequence[Sequence[tuple[float, float]]]) -> NDArray[np.bool_]:
-    """Positions well within a disk of cells, which need not be looked up one by one."""
-    corners, times = np.unique(np.round(np.concatenate(borders), _SAME_CORNER_DIGITS), axis=0, return_counts=True)
-    if np.abs(corners[:, 0]).max() > _POLAR_DEG or np.ptp(corners[:, 1]) > _MOST_BOX_DEG:
-        return np.zeros(len(lat), dtype=np.bool_)
-    frame = LocalFrame(*corners.mean(axis=0).tolist())
-    outer = np.hypot(*frame.to_plane(*corners[times < _CELLS_AT_INNER_CORNER].T))
-    first = np.stack(frame.to_plane(*np.array(borders[0]).T), axis=1)
-    edge = np.linalg.norm(first - np.roll(first, 1, axis=0), axis=1).max()
-    within = _SURE_SHARE * np.sqrt(max(outer.min() ** 2 - (edge / 2.0) ** 2, 0.0))
-    return np.asarray(np.hypot(*frame.to_plane(lat, lon)) < within)
-
-
-def _in_box(lat: Values, lon: Values, corners: Values) -> NDArray[np.bool_]:
-    """Positions in the box around corners, with room for edges that bulge; all where a box says little.
+def _sorted_out(
+    lat: Values, lon: Values, borders: Sequence[Sequence[tuple[float, float]]]
+) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """Which positions are well within some cells, and where those stand that are too near to their outline to tell.
 
     Asking for the cell of every position of a long drive takes longer than everything else that is done to it.
     """
-    low, high = corners.min(axis=0), corners.max(axis=0)
-    room = (high - low) * _EDGE_BULGE
-    if high[1] - low[1] > _MOST_BOX_DEG or np.abs(corners[:, 0]).max() > _POLAR_DEG:
-        return np.ones(len(lat), dtype=np.bool_)
-    (south, west), (north, east) = low - room, high + room
-    return np.asarray((south <= lat) & (lat <= north) & (west <= lon) & (lon <= east))
+    import shapely
+
+    corners = np.concatenate(borders)
+    if np.ptp(corners, axis=0).max() > _WIDEST_DEG:
+        return np.zeros(len(lat), dtype=np.bool_), np.arange(len(lat))
+    frame = LocalFrame(*corners.mean(axis=0).tolist())
+    cells = [np.stack(frame.to_plane(*np.array(border).T), axis=1) for border in borders]
+    room = _UNCLEAR_SHARE * np.linalg.norm(np.diff(cells[0], axis=0), axis=1).max()
+    outline = shapely.union_all([shapely.Polygon(cell) for cell in cells])
+    reach, core = outline.buffer(room), outline.buffer(-room)
+    shapely.prepare([reach, core])
+    east, north = frame.to_plane(lat, lon)
+    west, south, east_end, north_end = reach.bounds
+    near = np.flatnonzero((west <= east) & (east <= east_end) & (south <= north) & (north <= north_end))
+    near = near[shapely.contains_xy(reach, east[near], north[near])]
+    well = shapely.contains_xy(core, east[near], north[near])
+    inside = np.zeros(len(lat), dtype=np.bool_)
+    inside[near[well]] = True
+    return inside, near[~well]
 
 
 def _filled(reasons: NDArray[np.str_], known: NDArray[np.intp], found: NDArray[np.str_]) -> NDArray[np.str_]:
