@@ -34,6 +34,8 @@ _HEAD: Final = struct.Struct(">I4s")
 _HEAD_BYTES: Final = 8
 _MAX_BYTES: Final = 1 << 16
 _MOST_SAMPLES: Final = 1 << 14
+_SHAPES: Final = 4
+"""Fragments that begin with a key frame are written otherwise than those between, and the two take turns."""
 _FULL_BOX: Final = 4
 _RUN_HEAD: Final = 8
 
@@ -237,7 +239,7 @@ class PlainRuns:
 
     def __init__(self, source: Source, track: int, known: Mapping[int, Defaults]) -> None:
         self._source, self._track, self._known = source, track, known
-        self._shape: _Shape | None = None
+        self._shapes: list[_Shape] = []
 
     def of(self, moof: Box, time: int) -> list[Run] | None:
         """Runs in one fragment; None where the fragment has to be looked at closely.
@@ -251,7 +253,7 @@ class PlainRuns:
         if len(raw) < size:
             return None
         try:
-            like = self._shape.run(raw, moof.start, time) if self._shape is not None else None
+            like = self._like(raw, moof.start, time)
             runs = [like] if like is not None else self._parsed(raw, moof, time)
         except _NotPlainError:
             return None
@@ -260,10 +262,17 @@ class PlainRuns:
                 return None
         return runs
 
+    def _like(self, raw: bytes, moof: int, time: int) -> Run | None:
+        for shape in self._shapes:
+            if (run := shape.run(raw, moof, time)) is not None:
+                return run
+        return None
+
     def _parsed(self, raw: bytes, moof: Box, time: int) -> list[Run]:
         boxes = _boxes(raw, moof.body - moof.start, len(raw))
         runs = _of_fragment(raw, boxes, moof.start, self._track, self._known, time)
-        self._shape = _shape(raw, boxes, self._known[self._track]) if len(runs) == 1 else None
+        if len(runs) == 1 and (shape := _shape(raw, boxes, self._known[self._track])) is not None:
+            self._shapes = [shape, *self._shapes[: _SHAPES - 1]]
         return runs
 
 
