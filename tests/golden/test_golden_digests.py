@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fleet_assets.ingestion.steps import KEYFRAMES_STEP, REDACT_STEP
 from fleet_assets.operators import STEPS
 from tests.golden.cases import CASES, GoldenRun, judge, libraries
 from tests.golden.renew import RECORD, refusals
@@ -75,6 +76,23 @@ def test_a_changed_output_without_a_new_version_is_named() -> None:
     problems = judge(BEFORE, step(1, "b"))
     assert len(problems) == 1
     assert "Bump its version or fix it" in problems[0]
+
+
+def chain(first: int, digest: str, last: str) -> dict[str, Any]:
+    """Two operators of the graph, one fed by the other; only the first one's version differs."""
+    made, fed = REDACT_STEP.operator, KEYFRAMES_STEP.operator
+    return {
+        made.name: {"version": first, "policy": "p", "outputs": {f"d: {made.outputs[0]}": digest}},
+        fed.name: {"version": 1, "policy": "p", "outputs": {f"d: {fed.outputs[0]}": last}},
+    }
+
+
+def test_what_changed_with_its_inputs_can_be_renewed_and_what_changed_by_itself_cannot() -> None:
+    before = chain(1, "a", "b")
+    assert all("make golden" in problem for problem in judge(before, chain(2, "c", "d")))
+    assert refusals(document(before), document(chain(2, "c", "d"))) == []
+    for unversioned in (chain(1, "c", "d"), chain(1, "a", "d")):
+        assert len(refusals(document(before), document(unversioned))) == len(judge(before, unversioned))
 
 
 def test_a_new_version_with_equal_output_is_named() -> None:
