@@ -1,14 +1,15 @@
 """Gates of embeddings and vector index: nothing is left out, the index finds what an exact search finds, no drift."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import pyarrow as pa
 
 from asset_checks.gates import Gate
 from asset_checks.mining import conservation_gate, stale_drives
 from fleet_assets.evidence.verdicts import Verdict
-from fleet_assets.mining.embeddings_and_vector_index.questions import answers_of, compared, reference_days
+from fleet_assets.mining.embeddings_and_vector_index.questions import answers_of, compared, enough
+from fleet_assets.mining.embeddings_and_vector_index.sides import Sides, sides
 from fleet_assets.mining.embeddings_and_vector_index.verdicts import (
     Answers,
     drift_verdict,
@@ -63,23 +64,30 @@ def judge_drift(fleet: Fleet, partition: Partition) -> Verdict:
     own = [one for one in entries if one.partition == tuple(partition)]
     if not own:
         return drift_verdict({}, waiting, policy, policy_digest=digest)
-    days = reference_days([one.partition[0] for one in entries], policy["reference"])
-    before = [one for one in entries if days.holds(one.partition[0])]
-    newer = [one for one in entries if days.last < one.partition[0] <= day]
-    rows = fleet.lake.read(CLIP_EMBEDDINGS, _newest(newer or own, policy["clips"]), _COLUMNS)
-    reference = _frozen(fleet, before, policy["clips"])
-    found = compared(reference, rows, in_reference=not newer, policy=policy)
+    divided = sides(entries, day, policy)
+    in_reference = day <= divided.last
+    before, rows = (
+        (divided.reference, _read(fleet, own[: policy["least_drives"]]))
+        if in_reference
+        else _pooled(fleet, divided, len(own), policy)
+    )
+    found = compared(_frozen(fleet, before, policy["clips"]), rows, in_reference=in_reference, policy=policy)
     return drift_verdict(found, waiting, policy, policy_digest=digest)
 
 
-def _newest(entries: Sequence[Entry], clips: int) -> list[Entry]:
-    """The newest drives that together have so many clips; every clip has a row or more."""
-    chosen: list[Entry] = []
-    for entry in sorted(entries, key=lambda one: (one.partition, one.unit), reverse=True):
-        if sum(one.rows for one in chosen) >= clips:
-            break
-        chosen.append(entry)
-    return chosen
+def _read(fleet: Fleet, entries: Sequence[Entry]) -> pa.Table:
+    return fleet.lake.read(CLIP_EMBEDDINGS, entries, _COLUMNS)
+
+
+def _pooled(fleet: Fleet, divided: Sides, own: int, policy: Mapping[str, Any]) -> tuple[Sequence[Entry], pa.Table]:
+    """Drives of the reference, and rows of the newest ones: those of the day, and as many before as it takes."""
+    count = max(policy["least_drives"], min(own, policy["clips"]))
+    while True:
+        before, newest = divided.first(count)
+        rows = _read(fleet, newest)
+        if count >= len(divided.window) or enough(rows, policy):
+            return before, rows
+        count *= 2
 
 
 def _frozen(fleet: Fleet, entries: Sequence[Entry], drives: int) -> pa.Table:

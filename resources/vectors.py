@@ -12,31 +12,37 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 
 from fleet_assets.perception.neighbours import IndexVersion, Neighbour, NoIndexError, Read, Synced
-from fleet_assets.perception.vectors import Space, Vectors, by_space, cosines, drive_root, matrix, units
+from fleet_assets.perception.vectors import Space, Vectors, by_space, drive_root
 from fleet_assets.provenance.digests import merkle_root
 from fleet_assets.provenance.ledger import Entry, Partition
-from resources.vectors_database import LanceDatabase, forget_before, quoted, tidy, upsert
-from resources.vectors_near import EXACT, IVF_PQ, Near, NearIndex, vectors_of
+from resources.vectors_database import LanceDatabase, forget_all_but_the_last, forget_before, quoted, tidy, upsert
+from resources.vectors_lists import ListFiles, Opened
+from resources.vectors_near import Near, NearIndex, vectors_of
+from resources.vectors_rows import (
+    ABOUT,
+    DRIVES,
+    LISTS,
+    Row,
+    blocks_of,
+    lists_as_of,
+    one_by_one,
+    ranked,
+    rows_of_clips,
+    schema_of,
+    sources_of,
+    stored_rows,
+)
 from resources.writer_lock import one_writer
 
-DRIVES, SPACES, VERSIONS = "drives", "spaces", "versions"
+SPACES, VERSIONS = "spaces", "versions"
 KEYS: Final = ("clip_id", "drive_id")
+EXACT, IVF_FLAT, IVF_PQ = "exact", "ivf_flat", "ivf_pq"
 DRIVES_PER_WRITE: Final = 64
-SCANNED_ROWS: Final = 8192
 _TIED: Final = 8
 """Further candidates, so that those that are as near as the last result can be put in order."""
-_ABOUT: Final = {
-    "clip_id": pa.string(),
-    "drive_id": pa.string(),
-    "day": pa.string(),
-    "depot": pa.string(),
-    "start_ns": pa.int64(),
-    "end_ns": pa.int64(),
-}
 _ACCOUNT: Final = pa.schema([(name, pa.string()) for name in ("drive_id", "day", "depot", "digest", "roots")])
 _SPACES: Final = pa.schema(
     [*[(name, pa.string()) for name in ("label", "modality", "model", "model_digest")], ("dimensions", pa.int64())]
@@ -47,7 +53,6 @@ _VERSIONS: Final = pa.schema(
         *[(name, pa.int64()) for name in ("number", "clips", "version", "near_version")],
     ]
 )
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -71,52 +76,71 @@ class LanceVectors:
     def versions(self) -> list[IndexVersion]:
         """See `VectorIndex.versions`."""
         spaces = self._spaces()
-        return [_told(spaces[row["label"]], row) for row in self._version_rows() if row["label"] in spaces]
+        return [_told(spaces[row["label"]], row, self._kind) for row in self._version_rows() if row["label"] in spaces]
 
     def vectors(self, space: Space, clips: Sequence[str]) -> Mapping[str, Any]:
         """See `VectorIndex.vectors`."""
-        table, _ = self._finished(space, None)
-        found = _of_clips(table, clips, ["clip_id", "vector"])
+        table = self._table(self._chosen(space, None))
+        found = rows_of_clips(table, clips, ["clip_id", "vector"])
         return dict(zip(found["clip_id"].to_pylist(), vectors_of(found), strict=True))
 
     def placed(self, space: Space, clips: Sequence[str]) -> Mapping[str, Neighbour]:
         """See `VectorIndex.placed`."""
-        rows = _of_clips(self._finished(space, None)[0], clips, list(_ABOUT)).to_pylist()
+        rows = rows_of_clips(self._table(self._chosen(space, None)), clips, list(ABOUT)).to_pylist()
         return {row["clip_id"]: Neighbour(cosine=1.0, **row) for row in rows}
 
     def scan(self, space: Space) -> Iterator[tuple[Sequence[str], Vectors]]:
         """See `VectorIndex.scan`."""
-        table, _ = self._finished(space, None)
-        for rows, vectors in _blocks(table):
+        for rows, vectors in blocks_of(self._table(self._chosen(space, None))):
             yield rows["clip_id"].to_pylist(), vectors
 
     def search(
         self, space: Space, queries: Vectors, count: int, *, version: int | None = None
     ) -> list[list[Neighbour]]:
         """See `VectorIndex.search`."""
-        table, row = self._finished(space, version)
-        near = self._near.opened(row["near"], row["near_version"]) if row["near"] else None
+        row = self._chosen(space, version)
+        if (opened := self._lists_of(row)) is not None:
+            return [opened.nearest(query, count, self.policy) for query in queries]
+        table, near = self._table(row), None
+        if row["near"] and self._near is not None:
+            near = self._near.opened(row["near"], row["near_version"])
         if near is None:
-            return [_ranked(found, query, count) for found, query in _one_by_one(table, queries, count + _TIED)]
+            return [ranked(found, query, count) for found, query in one_by_one(table, queries, count + _TIED)]
         return [self._by_candidates(table, near, query, count) for query in queries]
 
     def _by_candidates(self, table: Any, near: Near, query: Any, count: int) -> list[Neighbour]:
         clips = near.candidates(query, count * self.policy["candidates"], self.policy["probes"])
-        return _ranked(_of_clips(table, clips, [*_ABOUT, "vector"]), query, count)
+        return ranked(rows_of_clips(table, clips, [*ABOUT, "vector"]), query, count)
 
-    def _finished(self, space: Space, version: int | None) -> tuple[Any, Row]:
-        """A space's rows in its last finished version, or in the one asked for."""
+    def _lists_of(self, row: Row) -> Opened | None:
+        """The lists that a version is searched by; None where it has none or they were lost."""
+        if not row["near"] or self._lists is None or not self._lists.there(row["near"]):
+            return None
+        names = ("label", "root", "near", "version", "near_version")
+        return lists_as_of(self._lists.folder.parent, tuple((name, row[name]) for name in names))
+
+    def _chosen(self, space: Space, version: int | None) -> Row:
+        """A space's last finished version, or the one asked for."""
         rows = [row for row in self._version_rows() if row["label"] == space.label]
         chosen = [row for row in rows if version in {None, row["number"]}]
-        table = self.database.opened(space.label, chosen[-1]["version"]) if chosen else None
-        if table is None:
+        if not chosen:
             kept = ", ".join(str(row["number"]) for row in rows) or "none"
             raise NoIndexError(
                 f"no vectors of {space.modality} by {space.model}"
                 + ("" if version is None else f" in version {version}; kept: {kept}")
                 + ". Ingest drives, or run `fleet reconcile` to make the index from the lake."
             )
-        return table, chosen[-1]
+        return chosen[-1]
+
+    def _table(self, row: Row) -> Any:
+        """The rows of a version."""
+        table = self.database.opened(row["label"], row["version"])
+        if table is None:
+            raise NoIndexError(
+                f"the vectors of {row['label']}, version {row['number']}, are not there any more. Ask again, or run "
+                "`fleet reconcile` to make the index from the lake."
+            )
+        return table
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -125,6 +149,8 @@ class LanceVectors:
         if self.database.is_new and not entries:
             return Synced(0, 0, ())
         with one_writer(self.database.folder):
+            if self._is_broken():
+                self.database.drop(DRIVES)  # what is left of it would tell of vectors that are not there
             wanted = {entry.unit: entry for entry in entries}
             held = {drive: digest for (_, drive), digest in self.held(partition).items()}
             stale = [entry for drive, entry in sorted(wanted.items()) if held.get(drive) != entry.digest]
@@ -134,7 +160,10 @@ class LanceVectors:
                 self._write(part, read(part), partition)
             if gone:
                 self._remove(gone, partition)
-            return Synced(len(stale), len(gone), self._settle())
+            settled = self._settle()
+            if gone:
+                self._forget(gone, partition)
+            return Synced(len(stale), len(gone), settled)
 
     def collect(self, spare: int = 0) -> int:
         """See `VectorIndex.collect`."""
@@ -149,10 +178,24 @@ class LanceVectors:
                     where = f"label = {quoted([label])} AND number < {kept[0]['number']}"
                     self.database.made(VERSIONS, _VERSIONS).delete(where)
                     forget_before(self.database.opened(label), kept[0]["version"])
-                    needed = {row["near"]: row["near_version"] for row in reversed(kept) if row["near"]}
-                    self._near.drop_all_but(needed, label)
+                    self._drop_nears(label, kept)
                     dropped += len(old)
+            self._forget_accounts()
             return dropped
+
+    def _drop_nears(self, label: str, kept: Sequence[Row]) -> None:
+        needed = {row["near"]: row["near_version"] for row in reversed(kept) if row["near"]}
+        if self._lists is not None:
+            self._lists.drop_all_but(needed, label)
+        if self._near is not None:
+            self._near.drop_all_but(needed, label)
+
+    def _forget_accounts(self) -> None:
+        """Drop accounts that no kept version is read by."""
+        needed = [row["near_version"] for row in self._version_rows() if row["near"]]
+        table = self.database.opened(DRIVES)
+        if table is not None and self._lists is not None:
+            forget_before(table, min(needed, default=table.version))
 
     def _write(self, entries: Sequence[Entry], rows: pa.Table, partition: Partition) -> None:
         """Write the vectors of some drives in place of those that are there, then the account of it."""
@@ -165,12 +208,13 @@ class LanceVectors:
                 roots[drive][space.label] = [len(told), drive_root(told)]
         nears = {row["label"]: row["near"] for row in self._version_rows()}
         for label, space in sorted(self._spaces().items()):
-            stored = _stored(own[label] if label in own else rows.slice(0, 0), space)
-            table = self.database.made(label, _schema(space), KEYS)
+            stored = stored_rows(own[label] if label in own else rows.slice(0, 0), space)
+            table = self.database.made(label, schema_of(space), KEYS)
             table.delete(f"drive_id IN ({quoted(drives)})")
             if stored.num_rows:
                 table.add(stored)
-            self._near.exchange(nears.get(label, ""), drives, stored, vectors_of(stored))
+            if self._near is not None:
+                self._near.exchange(nears.get(label, ""), drives, stored, vectors_of(stored))
         day, depot = partition
         account = [
             {
@@ -186,26 +230,53 @@ class LanceVectors:
         upsert(table, ["drive_id", "day", "depot"], pa.Table.from_pylist(account, _ACCOUNT))
 
     def _remove(self, drives: Sequence[str], partition: Partition) -> None:
-        """Take drives out of a partition; one that moved to another partition keeps its vectors there."""
+        """Take drives out of a partition; one that moved to another partition keeps its vectors there.
+
+        The account names them until nothing holds their vectors any more, with a digest that no data file has: a run
+        that dies in between leaves them to the next one.
+        """
         where = f"drive_id IN ({quoted(drives)}) AND {_of(partition)}"
         nears = {row["label"]: row["near"] for row in self._version_rows()}
         for label, space in sorted(self._spaces().items()):
-            self.database.made(label, _schema(space), KEYS).delete(where)
-            self._near.remove(nears.get(label, ""), where)
+            self.database.made(label, schema_of(space), KEYS).delete(where)
+            if self._near is not None:
+                self._near.drop(nears.get(label, ""))
+        self.database.made(DRIVES, _ACCOUNT).update(where=where, values={"digest": "", "roots": "{}"})
+
+    def _forget(self, drives: Sequence[str], partition: Partition) -> None:
+        """Drop every version before the present one, and what files still hold of drives that were taken out."""
+        (day, depot), latest = partition, {row["label"]: row for row in self._version_rows()}
+        for label in sorted(self._spaces()):
+            table = self.database.rewritten(label, KEYS)
+            row = {**latest[label], "version": table.version}
+            versions = self.database.made(VERSIONS, _VERSIONS)
+            upsert(versions, ["label", "number"], pa.Table.from_pylist([row], _VERSIONS))
+            versions.delete(f"label = {quoted([label])} AND number < {row['number']}")
+            self._drop_nears(label, [row])
+            if self._lists is not None:
+                self._lists.withdraw(label, [(day, depot, drive) for drive in drives])
+            forget_all_but_the_last(table)
+        where = f"drive_id IN ({quoted(drives)}) AND {_of(partition)}"
         self.database.made(DRIVES, _ACCOUNT).delete(where)
 
     def _settle(self) -> tuple[IndexVersion, ...]:
         """Tidy what needs it, make the index of many vectors where they are many, and write down what is new."""
-        roots = {key: json.loads(row["roots"]) for key, row in self._account(None).items()}
+        account = self._account(None)
+        roots = {key: json.loads(row["roots"]) for key, row in account.items()}
         latest = {row["label"]: row for row in self._version_rows()}
         settled = []
         for label, space in sorted(self._spaces().items()):
             members = {"|".join([*key[0], key[1]]): told[label] for key, told in roots.items() if label in told}
-            table, before = self.database.made(label, _schema(space), KEYS), latest.get(label)
+            table, before = self.database.made(label, schema_of(space), KEYS), latest.get(label)
             clips = sum(told[0] for told in members.values())
             tidy(table)
-            name, blocks = before["near"] if before else "", partial(_blocks, table)
-            near = self._near.settled(label, name, clips, space.dimensions, blocks)
+            name, blocks = before["near"] if before else "", partial(blocks_of, table)
+            if self._lists is not None:
+                sources = sources_of(account.values(), label)
+                name = self._lists.settled(label, name, sources, clips, blocks)
+                near = (name, self.database.made(DRIVES, _ACCOUNT).version if name else 0)
+            else:
+                near = NearIndex(self.database, self.policy).settled(label, name, clips, space.dimensions, blocks)
             root = merkle_root((name, told[1]) for name, told in members.items())
             row = {"label": label, "root": root, "clips": clips, "near": near[0], "near_version": near[1]}
             same = before is not None and (before["root"], before["near"]) == (root, near[0])
@@ -215,19 +286,33 @@ class LanceVectors:
                 upsert(
                     self.database.made(VERSIONS, _VERSIONS), ["label", "number"], pa.Table.from_pylist([row], _VERSIONS)
                 )
-            settled.append(_told(space, row))
+            settled.append(_told(space, row, self._kind))
         return tuple(settled)
 
     # -- what there is ---------------------------------------------------------------------------------------------
 
     @property
-    def _near(self) -> NearIndex:
-        return NearIndex(self.database, self.policy)
+    def _lists(self) -> ListFiles | None:
+        """Inverted lists in files, where there is a folder for them."""
+        folder = self.database.folder
+        return None if folder is None else ListFiles(folder / LISTS, self.policy)
+
+    @property
+    def _near(self) -> NearIndex | None:
+        """LanceDB's own index of many vectors, where there is no folder."""
+        return NearIndex(self.database, self.policy) if self._lists is None else None
+
+    @property
+    def _kind(self) -> str:
+        return IVF_PQ if self._lists is None else IVF_FLAT
+
+    def _is_broken(self) -> bool:
+        return any(self.database.opened(label) is None for label in self._spaces())
 
     def _account(self, partition: Partition | None) -> dict[tuple[Partition, str], Row]:
         """Rows of the account; nothing is held for sure where vectors were lost."""
         table = self.database.opened(DRIVES)
-        if table is None or any(self.database.opened(label) is None for label in self._spaces()):
+        if table is None or self._is_broken():
             return {}
         rows = table.search().where(_of(partition)).to_list() if partition else table.to_arrow().to_pylist()
         return {((row["day"], row["depot"]), row["drive_id"]): row for row in rows}
@@ -261,19 +346,8 @@ def _of(partition: Partition) -> str:
     return f"day = {quoted([day])} AND depot = {quoted([depot])}"
 
 
-def _schema(space: Space) -> pa.Schema:
-    return pa.schema([*_ABOUT.items(), ("vector", pa.list_(pa.float32(), space.dimensions))])
-
-
-def _told(space: Space, row: Row) -> IndexVersion:
-    return IndexVersion(space, row["number"], row["root"], row["clips"], IVF_PQ if row["near"] else EXACT)
-
-
-def _stored(rows: pa.Table, space: Space) -> pa.Table:
-    """Rows of `gold.clip_embeddings` as the index has them: vectors of length one."""
-    vectors = units(vectors_of(rows)) if rows.num_rows else np.empty((0, space.dimensions), dtype=np.float32)
-    lists = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), space.dimensions)
-    return pa.table([*[rows[name].combine_chunks() for name in _ABOUT], lists], schema=_schema(space))
+def _told(space: Space, row: Row, kind: str) -> IndexVersion:
+    return IndexVersion(space, row["number"], row["root"], row["clips"], kind if row["near"] else EXACT)
 
 
 def _leaves(rows: pa.Table) -> dict[str, list[tuple[str, str, str]]]:
@@ -282,32 +356,3 @@ def _leaves(rows: pa.Table) -> dict[str, list[tuple[str, str, str]]]:
     for row in rows.select(["drive_id", "clip_id", "model_digest", "vector_sha256"]).to_pylist():
         found.setdefault(row["drive_id"], []).append((row["clip_id"], row["model_digest"], row["vector_sha256"]))
     return found
-
-
-def _blocks(table: Any) -> Iterator[tuple[pa.Table, Vectors]]:
-    names = ["clip_id", "drive_id", "day", "depot", "vector"]
-    for batch in table.search().select(names).to_batches(SCANNED_ROWS):
-        if batch.num_rows:
-            rows = pa.table([batch[name] for name in names], names=names)
-            yield rows, matrix(rows["vector"])
-
-
-def _of_clips(table: Any, clips: Sequence[str], columns: Sequence[str]) -> pa.Table:
-    where = f"clip_id IN ({quoted(clips)})" if clips else "false"
-    return table.search().where(where).select(list(columns)).limit(max(1, len(clips))).to_arrow()
-
-
-def _one_by_one(table: Any, queries: Vectors, count: int) -> Iterator[tuple[pa.Table, Any]]:
-    for query in queries:
-        found = table.search(query).distance_type("l2").bypass_vector_index().limit(count)
-        yield found.select([*_ABOUT, "vector", "_distance"]).to_arrow(), query
-
-
-def _ranked(found: pa.Table, query: Any, count: int) -> list[Neighbour]:
-    """Rows by their exact cosines, equal ones by clip."""
-    if not found.num_rows:
-        return []
-    likeness = cosines(query[None], vectors_of(found))[0].tolist()
-    rows = zip(found.select(list(_ABOUT)).to_pylist(), likeness, strict=True)
-    ordered = sorted(rows, key=lambda one: (-one[1], one[0]["clip_id"]))[:count]
-    return [Neighbour(cosine=cosine, **row) for row, cosine in ordered]

@@ -15,8 +15,12 @@ import pyarrow as pa
 READERS_MAY_TAKE: Final = timedelta(minutes=10)
 """Versions that are replaced stay readable for this long at least."""
 NEVER: Final = timedelta(days=36_500)
+_NO_TIME: Final = timedelta(milliseconds=1)
+REWRITTEN_ROWS: Final = 8192
 UNTIDY_FILES: Final = 64
 """Files that call for tidying, which rewrites much: to do it after every drive would cost more than all else."""
+LEAST_UNINDEXED, UNINDEXED_SHARE = 16_384, 0.1
+"""Rows outside the indices, and their share, that call for it: they are read through wherever a drive is looked up."""
 
 
 def quoted(values: Sequence[str]) -> str:
@@ -87,6 +91,23 @@ class LanceDatabase:
                 table.create_index(key, config=BTree())
         return table
 
+    def rewritten(self, name: str, keys: Sequence[str]) -> Any:
+        """A table, written anew in one step: its files hold nothing more of rows that were deleted.
+
+        Args:
+            name: Its name; it is there.
+            keys: See `made`.
+        """
+        from lancedb.index import BTree
+
+        old = self.opened(name)
+        rows = pa.RecordBatchReader.from_batches(old.schema, old.search().to_batches(REWRITTEN_ROWS))
+        table = self.connection().create_table(name, data=rows, schema=old.schema, mode="overwrite")
+        for key in keys:
+            table.create_index(key, config=BTree())
+        table.optimize(cleanup_older_than=NEVER)
+        return table
+
     def drop(self, name: str) -> None:
         """Take a table away."""
         self.connection().drop_table(name, ignore_missing=True)
@@ -99,7 +120,10 @@ def upsert(table: Any, keys: Sequence[str], rows: pa.Table) -> None:
 
 def tidy(table: Any) -> None:
     """Bring a table into few files, and its indices up to date, where it needs that; old versions stay."""
-    if table.stats()["fragment_stats"]["num_small_fragments"] > UNTIDY_FILES:
+    stats = table.stats()
+    unindexed = max((one.num_unindexed_rows or 0 for one in table.list_indices()), default=0)
+    behind = unindexed > max(LEAST_UNINDEXED, UNINDEXED_SHARE * stats["num_rows"])
+    if behind or stats["fragment_stats"]["num_small_fragments"] > UNTIDY_FILES:
         table.optimize(cleanup_older_than=NEVER)
 
 
@@ -109,3 +133,8 @@ def forget_before(table: Any, version: int) -> None:
     if version in times:
         age = datetime.now(tz=UTC) - times[version].astimezone(UTC)
         table.optimize(cleanup_older_than=max(age + timedelta(seconds=1), READERS_MAY_TAKE))
+
+
+def forget_all_but_the_last(table: Any) -> None:
+    """Drop all versions of a table but its last one, and their files, whoever is reading them."""
+    table.optimize(cleanup_older_than=_NO_TIME)

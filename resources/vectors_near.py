@@ -1,6 +1,7 @@
-"""The index of many vectors: IVF-PQ over principal components, which finds candidates for the exact comparison.
+"""The index of many vectors in a bucket: IVF-PQ over principal components finds candidates to compare exactly.
 
-Here belong when it is made, made anew and searched. It is derived from the exact vectors of `vectors.py`; its
+Here belong when it is made, made anew and searched. Where there is a folder, `vectors_lists.py` has files that are
+mapped into memory instead, which answer ten times as fast. It is derived from the exact vectors of `vectors.py`; its
 components are kept beside it, so that every version is searched by those that it was made of.
 """
 
@@ -16,7 +17,6 @@ from fleet_assets.perception.vectors import Vectors, matrix
 from resources.vectors_database import NEVER, LanceDatabase, forget_before, quoted, tidy, upsert
 
 PROJECTIONS: Final = "projections"
-EXACT, IVF_PQ = "exact", "ivf_pq"
 LEAST_PROBES: Final = 10
 UNTIDY_SHARE: Final = 0.1
 """Share of vectors outside the lists, which are read through for every query, that calls for tidying."""
@@ -112,11 +112,10 @@ class NearIndex:
         if rows.num_rows:
             near.table.add(_projected(rows, vectors, near.projection))
 
-    def remove(self, name: str, where: str) -> None:
-        """Take rows out."""
-        near = self.opened(name) if name else None
-        if near is not None:
-            near.table.delete(where)
+    def drop(self, name: str) -> None:
+        """Take an index away, of which some vectors must not stay; the next `settled` makes another."""
+        if name:
+            self.database.drop(name)
 
     def settled(self, label: str, name: str, clips: int, dimensions: int, blocks: Blocks) -> tuple[str, int]:
         """Name and version of the index that a space should be searched by, made or tidied; empty for none.

@@ -52,7 +52,7 @@ class IndexVersion:
         number: Counted from 1.
         root: Identity: Merkle root over its drives, each of which is one over (clip, model digest, vector digest).
         clips: Vectors.
-        kind: `exact`, or `ivf_pq` with the components that it was made of.
+        kind: `exact`, or of many vectors `ivf_flat` in files, `ivf_pq` in a bucket.
     """
 
     space: Space

@@ -64,4 +64,5 @@ def sample(blocks: Iterable[tuple[Sequence[str], Vectors]], most: int) -> Vector
     for clips, vectors in blocks:
         own = [(vector_sha256(vector) + clip, vector) for clip, vector in zip(clips, vectors, strict=True)]
         kept = sorted([*kept, *own], key=lambda one: one[0])[:most]
+        kept = [(key, vector if vector.base is None else vector.copy()) for key, vector in kept]  # lets blocks go
     return np.array([vector for _, vector in kept], dtype=np.float32)

@@ -76,6 +76,19 @@ def test_a_request_becomes_a_list_and_the_same_request_the_same_list(tmp_path: P
     assert "Ready-made: construction" in run(fleet.home, "mine", "nothing_like_it", code=2)
 
 
+def test_a_request_is_told_before_it_is_placed_and_a_wrong_one_is_refused(
+    shared_fleet: TestFleet, tmp_path: Path
+) -> None:
+    file = tmp_path / "turns.yaml"
+    file.write_text(REQUEST)
+    one, other = (run(shared_fleet.home, "mine", str(file), "--dry-run") for _ in range(2))
+    assert one == other
+    assert (one["name"], one["new"]) == ("turns", True)
+    assert run(shared_fleet.home, "requests") == []
+    file.write_text(REQUEST.replace("duration_s > 1", "now() > 1"))
+    assert "turns.yaml" in run(shared_fleet.home, "mine", str(file), "--dry-run", code=2)
+
+
 @pytest.fixture
 def window(shared_fleet: TestFleet) -> Window:
     """The first event of the shared fleet."""
@@ -92,6 +105,7 @@ def shared_window(fleet: TestFleet) -> Window:
 def test_an_exported_event_reads_back_as_what_the_tables_hold(
     window: Window, shared_fleet: TestFleet, tmp_path: Path
 ) -> None:
+    import jsonschema
     from mcap.reader import make_reader
 
     for name in ("one.mcap", "two.mcap"):
@@ -105,6 +119,7 @@ def test_an_exported_event_reads_back_as_what_the_tables_hold(
             assert schema is not None
             assert (schema.encoding, channel.message_encoding) == ("jsonschema", "json")
             schemas[channel.topic] = schema.name
+            jsonschema.validate(json.loads(message.data), json.loads(schema.data))
             found.setdefault(channel.topic, []).append((message.log_time, json.loads(message.data)))
         about = {record.name: record.metadata for record in reader.iter_metadata()}
     assert schemas["/position"] == "foxglove.LocationFix"

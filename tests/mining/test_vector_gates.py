@@ -1,6 +1,8 @@
 """Gates of the vector index: their three outcomes on data through the checks themselves, and their error rates."""
 
+from collections import Counter
 from collections.abc import Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -204,36 +206,96 @@ def clustered(generator: np.random.Generator, drives: int, centre: float, prefix
     return vectors.astype(np.float32), [f"{prefix}{at}" for at in range(drives) for _ in range(6)]
 
 
-def put_days(fleet: Any, before: int, after: int, moved: float) -> None:
+def put_days(fleet: Any, before: int, after: int, moved: float, first: str = "2024-04-01") -> None:
     generator = np.random.default_rng(3)
-    for count, day, centre in ((before, "2024-04-01", 0.0), (after, NORTH[0], moved)):
+    for count, day, centre in ((before, first, 0.0), (after, NORTH[0], moved)):
         vectors, names = clustered(generator, count, centre, day)
         for at, name in enumerate(dict.fromkeys(names)):
             fleet.embed(name, vectors[6 * at : 6 * at + 6], (day, "north"))
 
 
+LONG_AGO = "2023-05-01"
+
+
 @pytest.mark.parametrize(
-    ("before", "after", "moved", "outcome"),
+    ("days", "outcome"),
     [
-        (30, 20, 0.0, Outcome.PASS),
-        (30, 20, 3.0, Outcome.FAIL),
-        (30, 4, 3.0, Outcome.INCONCLUSIVE),
-        (4, 20, 3.0, Outcome.INCONCLUSIVE),
-        (0, 20, 3.0, Outcome.PASS),
+        ((30, 20, 0.0, "2024-04-01"), Outcome.PASS),
+        ((30, 20, 3.0, "2024-04-01"), Outcome.FAIL),
+        ((30, 20, 3.0, LONG_AGO), Outcome.FAIL),
+        ((30, 7, 3.0, "2024-04-01"), Outcome.FAIL),
+        ((30, 7, 3.0, LONG_AGO), Outcome.INCONCLUSIVE),
+        ((4, 20, 3.0, LONG_AGO), Outcome.INCONCLUSIVE),
     ],
 )
-def test_new_drives_are_held_against_the_depots_first_days(
-    fleet: Any, before: int, after: int, moved: float, outcome: Outcome
+def test_new_drives_are_held_against_the_depots_first_ones(
+    fleet: Any, days: tuple[int, int, float, str], outcome: Outcome
 ) -> None:
-    put_days(fleet, before, after, moved)
+    put_days(fleet, *days)
     verdict = judge_drift(fleet, PARTITION)
     assert verdict.outcome is outcome
-    if not before:
-        assert verdict.figures["image.part_of"] == "the reference"
+    assert bool(verdict.missing) is (outcome is Outcome.INCONCLUSIVE)
+
+
+@pytest.mark.parametrize("before", [0, 4])
+def test_the_first_days_pass_as_the_reference_which_is_longer_where_drives_are_few(fleet: Any, before: int) -> None:
+    put_days(fleet, before, 20, 3.0)
+    verdict = judge_drift(fleet, PARTITION)
+    assert verdict.outcome is Outcome.PASS
+    assert verdict.figures["image.part_of"] == "the reference"
+
+
+def depot_with_a_drive_a_day(fleet: Any, drives: int, moved: float, since: int, seed: int = 3) -> None:
+    """The last drive is of the day that is judged; those from one of them on look different."""
+    vectors, _ = clustered(np.random.default_rng(seed), drives, 0.0, "s")
+    vectors[6 * since :, 0] += moved
+    for at in range(drives):
+        day = (date.fromisoformat(NORTH[0]) - timedelta(days=drives - 1 - at)).isoformat()
+        fleet.embed(f"s{at:03d}", vectors[6 * at : 6 * at + 6], (day, "north"))
+
+
+@pytest.mark.parametrize(("drives", "newer", "reference"), [(17, 8, 9), (20, 8, 12), (24, 8, 16), (60, 8, 16)])
+def test_a_depot_with_a_drive_a_day_gets_a_verdict_from_its_last_eight_drives(
+    fleet: Any, drives: int, newer: int, reference: int
+) -> None:
+    depot_with_a_drive_a_day(fleet, drives, 4.0, drives - 8)
+    verdict = judge_drift(fleet, PARTITION)
+    assert (verdict.figures["image.newer_drives"], verdict.figures["image.reference_drives"]) == (newer, reference)
+    assert verdict.outcome is Outcome.FAIL
+
+
+def test_newest_drives_are_pooled_until_every_modality_has_enough(fleet: Any) -> None:
+    """Only every other drive of this depot takes pictures."""
+    depot_with_a_drive_a_day(fleet, 50, 0.0, 50)
+    for entry in fleet.lake.entries(CLIP_EMBEDDINGS):
+        rows = fleet.lake.read(CLIP_EMBEDDINGS, [entry]).to_pylist()
+        if int(entry.unit[1:]) % 2:
+            rows += [{**row, "modality": "text"} for row in rows]
+        fleet.lake.put(CLIP_EMBEDDINGS, entry.partition, entry.unit, rows, MADE)
+    verdict = judge_drift(fleet, PARTITION)
+    assert (verdict.figures["image.newer_drives"], verdict.figures["text.newer_drives"]) == (16, 8)
+
+
+def depots(drives: int, moved: float, cases: int, seed: int) -> Counter[Outcome]:
+    """Outcomes of the check itself for so many small depots, the last eight drives of which may look different."""
+    found: Counter[Outcome] = Counter()
+    for case in range(cases):
+        fleet: Any = VectorFleet()
+        depot_with_a_drive_a_day(fleet, drives, moved, drives - 8, seed=1000 * seed + case)
+        found[judge_drift(fleet, PARTITION).outcome] += 1
+    return found
+
+
+def test_small_depots_without_drift_fail_no_more_often_than_alpha_and_drift_is_seen() -> None:
+    """A drive a day, by the check itself with the shipped policy."""
+    still = depots(24, 0.0, 100, 4)
+    assert still[Outcome.FAIL] <= stats.binom.ppf(0.999, 100, GATES["drift"]["alpha"])
+    assert still[Outcome.PASS] >= 90
+    assert depots(24, 3.0, 30, 5)[Outcome.FAIL] >= 24
 
 
 def test_drives_without_vectors_leave_drift_open(fleet: Any) -> None:
-    put_days(fleet, 10, 10, 0.0)
+    put_days(fleet, 16, 10, 0.0)
     fleet.plans[CLIP_VECTORS_STEP.operator.name] = Wanted({}, ("late",))
     assert judge_drift(fleet, PARTITION).outcome is Outcome.INCONCLUSIVE
 

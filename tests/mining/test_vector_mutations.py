@@ -1,16 +1,19 @@
 """No comparison of the gates of the vector index can be turned round unnoticed."""
 
+from types import SimpleNamespace
 from typing import Any, Final
 
 from fleet_assets.evidence.intervals import clopper_pearson
 from fleet_assets.mining.embeddings_and_vector_index.drift import Shift
 from fleet_assets.mining.embeddings_and_vector_index.verdicts import Answers, Compared
+from fleet_assets.provenance.ledger import Entry
 from tests.gate_mutants import Judged, Scenario, assert_held
 
 POLICY = "0" * 64
 VERDICTS: Final = "fleet_assets.mining.embeddings_and_vector_index.verdicts"
 RECALL: Final = {"at": 10, "least": 0.98, "confidence": 0.95}
 DRIFT: Final = {"alpha": 0.02, "most": 0.1, "least_drives": 8}
+SIDES: Final = "fleet_assets.mining.embeddings_and_vector_index.sides"
 LOW: Final = clopper_pearson(60, 60, 0.95).low
 """Of sixty clips without a miss."""
 
@@ -83,3 +86,44 @@ def test_every_comparison_of_drift_is_held_by_a_scenario() -> None:
         few(9, 9, apart=False),
     ]
     assert_held(Judged(VERDICTS, "drift_verdict", ("drift_verdict", "_drift"), scenarios))
+
+
+DIVIDED: Final = {"reference": {"from": None, "days": 3}, "least_drives": 2, "pool_days": 10}
+
+
+def divided(days: str, day: int, begin: str | None = None) -> Scenario:
+    """Drives on these days of a month, one a letter from `a` for the first; which one goes where."""
+
+    def ask(function: Any) -> Any:
+        entries = [
+            Entry(f"d{at:02d}", (f"2024-05-{ord(one) - 96:02d}", "north"), "", "", 1, 1, "")
+            for at, one in enumerate(days)
+        ]
+        policy = {**DIVIDED, "reference": {"from": begin, "days": 3}}
+        found = function(entries, f"2024-05-{day:02d}", policy)
+        told = {"last": found.last, "reference": [one.unit for one in found.reference]}
+        told["window"] = [one.unit for one in found.window]
+        return SimpleNamespace(outcome=SimpleNamespace(value="divided"), figures=told, missing=())
+
+    return ask
+
+
+def test_every_comparison_of_the_sides_of_drift_is_held_by_a_scenario() -> None:
+    scenarios = [
+        divided("aaaabc", 2),
+        divided("aaaadef", 6),
+        divided("aaaaadefgh", 6),
+        divided("aceg", 9),
+        divided("aceghi", 9),
+        divided("abj", 10),
+        divided("abk", 11),
+        divided("acegopq", 17),
+        divided("abcdmno", 13),
+        divided("abcdmno", 14),
+        divided("abcdklm", 13),
+        divided("aabbccdefg", 7, "2024-05-02"),
+        divided("bbccdefg", 12),
+        divided("aaabcn", 14),
+        divided("aaaaen", 14),
+    ]
+    assert_held(Judged(SIDES, "sides", ("sides", "_last_of_reference"), scenarios))

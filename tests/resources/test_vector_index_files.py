@@ -135,7 +135,7 @@ def test_a_run_that_dies_is_made_good_by_the_next(
     def die(*arguments: Any) -> None:
         raise KeyboardInterrupt(len(arguments))
 
-    targets = {"vectors": (module.NearIndex, "exchange"), "account": (module, "upsert"), "version": (module, "tidy")}
+    targets = {"vectors": (module, "stored_rows"), "account": (module, "upsert"), "version": (module, "tidy")}
     with monkeypatch.context() as patch:
         patch.setattr(*targets[step], die)
         with pytest.raises(KeyboardInterrupt):
@@ -145,6 +145,102 @@ def test_a_run_that_dies_is_made_good_by_the_next(
     assert done.written == (0 if step == "version" else 1)
     assert clips(index, count=12) == exact("ab", 12)
     assert done.versions[0].clips == 12
+
+
+def holding(index: LanceVectors, drive: str, seed: int = 0) -> list[str]:
+    """Files of the index that hold a vector of a drive, byte by byte."""
+    folder, own = Path(index.database.uri), units(vectors_of(drive, 6, seed=seed))
+    files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return [str(path.relative_to(folder)) for path, told in files.items() if any(one.tobytes() in told for one in own)]
+
+
+@pytest.mark.parametrize("policy", [INDEX, SMALL], ids=["few", "many"])
+def test_a_withdrawn_drives_vectors_are_in_no_version_and_in_no_file_after_the_same_run(
+    tmp_path: Path, made: Embeddings, policy: dict[str, Any]
+) -> None:
+    index = index_in(tmp_path, policy)
+    drives = [f"w{at:02d}" for at in range(14)]
+    entries = [made.drive(drive) for drive in drives]
+    for known in (5, 12, 13, 14):
+        index.sync(entries[:known], made.read, NORTH)
+    assert len(index.versions()) == 4
+    assert holding(index, "w03")
+    done = index.sync([*entries[:3], *entries[4:]], made.read, NORTH)
+    assert holding(index, "w03") == []
+    assert holding(index, "w04")
+    assert [one.number for one in index.versions()] == [done.versions[0].number] == [5]
+    assert (done.versions[0].clips, done.versions[0].kind) == (78, "ivf_flat" if policy is SMALL else "exact")
+    assert clips(index, count=8) == exact([*drives[:3], *drives[4:]], 8)
+    with pytest.raises(NoIndexError, match="version 4; kept: 5"):
+        clips(index, version=4)
+
+
+@pytest.mark.parametrize("step", ["_settle", "_forget"])
+def test_a_withdrawal_that_dies_is_finished_by_the_next_run(
+    index: LanceVectors, made: Embeddings, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    entries = [made.drive("a"), made.drive("b")]
+    index.sync(entries, made.read, NORTH)
+
+    def die(*arguments: Any) -> None:
+        raise KeyboardInterrupt(len(arguments))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LanceVectors, step, die)
+        with pytest.raises(KeyboardInterrupt):
+            index.sync(entries[:1], made.read, NORTH)
+    assert index.held()[NORTH, "b"] == ""  # so that the sweep runs the partition again
+    assert index.sync(entries[:1], made.read, NORTH).removed == 1
+    assert list(index.held()) == [(NORTH, "a")]
+    assert holding(index, "b") == []
+    assert index.sync(entries, made.read, NORTH).versions[0].clips == 12
+
+
+def test_lists_that_were_lost_cost_time_and_no_answer(tmp_path: Path, made: Embeddings) -> None:
+    index = index_in(tmp_path, SMALL)
+    drives = [f"l{at:02d}" for at in range(12)]
+    entries = [made.drive(drive) for drive in drives]
+    index.sync(entries, made.read, NORTH)
+    shutil.rmtree(Path(index.database.uri) / "lists")
+    assert clips(index, count=10) == exact(drives, 10)
+    index.sync(entries, made.read, NORTH)
+    assert list((Path(index.database.uri) / "lists").iterdir())
+    assert clips(index, count=10) == exact(drives, 10)
+
+
+def test_drives_that_come_after_the_lists_are_found_and_so_are_their_longer_names(
+    tmp_path: Path, made: Embeddings
+) -> None:
+    index = index_in(tmp_path, {**SMALL, "probes": 1.0})
+    drives = [f"l{at:02d}" for at in range(30)]
+    entries = [made.drive(drive) for drive in drives]
+    index.sync(entries, made.read, NORTH)
+    name = index.database.opened("versions").to_arrow().to_pylist()[-1]["near"]
+    late = "a-drive-with-a-much-longer-name"
+    index.sync([*entries, made.drive(late)], made.read, NORTH)
+    assert index.database.opened("versions").to_arrow().to_pylist()[-1]["near"] == name
+    assert clips(index, count=15) == exact([*drives, late], 15)
+    own = units(vectors_of(late, 6))[:1]
+    assert index.search(SPACE, own, 1)[0][0].drive_id == late
+    changed = made.drive("l00", seed=1)
+    index.sync([changed, *entries[1:]], made.read, NORTH)
+    found = index.search(SPACE, units(vectors_of("l00", 6))[:1], 1)[0][0]
+    assert found.cosine < 0.9999
+    assert index.search(SPACE, units(vectors_of("l00", 6, seed=1))[:1], 1)[0][0].cosine == pytest.approx(1.0)
+
+
+def test_an_index_that_lost_its_vectors_is_made_again_partition_by_partition(
+    index: LanceVectors, made: Embeddings
+) -> None:
+    """What one partition's run makes again must not pass for what the others had."""
+    north, south = made.drive("a"), made.drive("b", partition=SOUTH)
+    index.sync([north], made.read, NORTH)
+    index.sync([south], made.read, SOUTH)
+    shutil.rmtree(Path(index.database.uri) / f"{SPACE.label}.lance")
+    index.sync([north], made.read, NORTH)
+    assert list(index.held()) == [(NORTH, "a")]
+    assert index.sync([south], made.read, SOUTH).written == 1
+    assert clips(index, count=12) == exact("ab", 12)
 
 
 @pytest.mark.parametrize("lost", ["drives.lance", f"{SPACE.label}.lance", "."])
@@ -166,13 +262,13 @@ def test_many_vectors_are_found_by_their_components_and_ordered_exactly(tmp_path
     for start in range(0, 24, 4):
         entries += [made.drive(drive) for drive in drives[start : start + 4]]
         kinds.append(index.sync(entries, made.read, NORTH).versions[0].kind)
-    assert kinds == ["exact", "exact", "ivf_pq", "ivf_pq", "ivf_pq", "ivf_pq"]
+    assert kinds == ["exact", "exact", "ivf_flat", "ivf_flat", "ivf_flat", "ivf_flat"]
     found = [clips(index, query, 10) for query in range(3)]
     hits = sum(len(set(own) & set(exact(drives, 10, query))) for query, own in enumerate(found))
     assert hits >= 28
     assert found[0] == [one for one in exact(drives, 144) if one in found[0]]
     gone = index.sync(entries[1:], made.read, NORTH)
-    assert gone.versions[0].kind == "ivf_pq"
+    assert gone.versions[0].kind == "ivf_flat"
     assert not [one for one in clips(index, 0, 40) if one.startswith("d00")]
     assert index.sync(entries[:2], made.read, NORTH).versions[0].kind == "exact"
     assert clips(index, count=12) == exact(drives[:2], 12)

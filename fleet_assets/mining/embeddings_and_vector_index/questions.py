@@ -5,9 +5,9 @@ Here belongs the comparison of clips with the index and with the frozen referenc
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import Any, Final
 
 import numpy as np
@@ -121,32 +121,15 @@ def _exact(
     return list(zip(best, alike, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class Days:
-    """Days of a depot that are compared.
-
-    Attributes:
-        first: First day of the reference.
-        last: Its last day.
-    """
-
-    first: str
-    last: str
-
-    def holds(self, day: str) -> bool:
-        """Whether a day is part of the reference."""
-        return self.first <= day <= self.last
-
-
-def reference_days(days: Iterable[str], policy: Mapping[str, Any]) -> Days:
-    """The frozen reference of a depot.
+def enough(rows: pa.Table, policy: Mapping[str, Any]) -> bool:
+    """Whether newest drives suffice: there are enough of every modality that they have.
 
     Args:
-        days: Its days with vectors; at least one.
-        policy: Key `reference` of the gate on drift.
+        rows: Their rows of `gold.clip_embeddings`.
+        policy: Key `drift` of the gates.
     """
-    first = date.fromisoformat(policy["from"] or min(days))
-    return Days(first.isoformat(), (first + timedelta(days=policy["days"] - 1)).isoformat())
+    keys = rows.select(["modality", "drive_id"]).group_by(["modality", "drive_id"], use_threads=False).aggregate([])
+    return min(Counter(keys["modality"].to_pylist()).values(), default=0) >= int(policy["least_drives"])
 
 
 def compared(
@@ -156,7 +139,7 @@ def compared(
 
     Args:
         reference: Rows of `gold.clip_embeddings` of the reference.
-        newer: Rows of the newest drives since; the partition's own where it is part of the reference.
+        newer: Rows of the newest drives; the partition's own where it is part of the reference.
         in_reference: Whether it is.
         policy: Key `drift` of the gates.
     """
