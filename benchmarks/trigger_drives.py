@@ -42,10 +42,15 @@ KINDS: Final = (
 CONDITIONS: Final = ("day", "night", "rain")
 """Of a drive, by its seed modulo three."""
 UNUSUAL_EVERY: Final = 3
-"""One in so many drives of each condition has a driver in haste, in a town where fog is common."""
-HASTE: Final = 1.25
-"""Mean share of the speed limit that a driver in haste wants."""
-FOG_SHARE: Final = 0.6
+"""One in so many drives of each condition is through a town in haste, where fog is common and reception poor: what the
+usual town has too seldom to be counted."""
+UNUSUAL: Final[Mapping[str, Any]] = {
+    "ego": {"driver": {"speed_factor": {"mean": 1.25}, "jerk_mps3": 2.5}},
+    "traffic": {"idm": {"acceleration_mps2": 4.0}, "lateral_acceleration_mps2": 4.5},
+    "sensors": {"gnss": {"outages": {"urban_per_hour": 60.0}}},
+    "weather": {"fog_share": 0.6},
+}
+"""What differs there from the document `simulation`."""
 KEPT: Final = ("bronze.drives", "silver.signals", "silver.radar_tracks", "bronze.quarantine")
 
 
@@ -55,17 +60,19 @@ def condition_of(seed: int) -> str:
 
 
 def is_unusual(seed: int) -> bool:
-    """Whether haste and fog are asked for."""
+    """Whether the town in haste is asked for."""
     return seed // len(CONDITIONS) % UNUSUAL_EVERY == UNUSUAL_EVERY - 1
 
 
 def rules_of(seed: int, simulation: Mapping[str, Any]) -> Mapping[str, Any]:
     """The document `simulation` by which a drive is made."""
-    if not is_unusual(seed):
-        return simulation
-    ego, driver = simulation["ego"], simulation["ego"]["driver"]
-    hasty = {**ego, "driver": {**driver, "speed_factor": {**driver["speed_factor"], "mean": HASTE}}}
-    return {**simulation, "ego": hasty, "weather": {**simulation["weather"], "fog_share": FOG_SHARE}}
+    return _changed(simulation, UNUSUAL) if is_unusual(seed) else simulation
+
+
+def _changed(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with some of its values replaced, level by level."""
+    changed = {key: _changed(document[key], new) if isinstance(new, Mapping) else new for key, new in changes.items()}
+    return {**document, **changed}
 
 
 def order_of(seed: int) -> FleetOrder:

@@ -35,8 +35,8 @@ from fleet_assets.policy.vehicle_parsing import parse_vehicle_spec
 STEPS_PER_HOUR: Final = 36_000
 HOURS: Final = 1000
 DRIVES_PER_HOUR: Final = 12
-SEEDS: Final = range(10_000, 10_120)
-"""Ten hours."""
+SEEDS: Final = range(11_034, 11_154)
+"""Ten hours; the drives of the trigger study, so that a folder of it can be linked here."""
 READ: Final = ("silver.signals", "silver.radar_tracks", *SEEN)
 LEAST_SPEED: Final = 0.5
 MOST_MEMORY_MB: Final = 2048

@@ -61,18 +61,24 @@ class TriggerParts:
         return ceil(Fraction(str(seconds)) * _MS_PER_S / self.step_ms)
 
     def plain(self, body: Mapping[str, Any]) -> tuple[State, ...]:
-        """States of a trigger that is written as start, hold and times."""
+        """States of a trigger that is written as start, hold and times.
+
+        Pauses that are bridged are part of an event from its first sample on, whether it has lasted long enough or not.
+        """
         start = self.condition(f"{self.place}/start", body["start"])
         hold = self.condition(f"{self.place}/hold", body["hold"]) if "hold" in body else start
         least, longest = self._samples(body["min_s"]), self._samples(body["max_s"])
         pause, rest = self._samples(body.get("bridge_s", 0.0)), self._samples(body.get("refractory_s", 0.0))
-        idle, candidate, opened, closing, resting = range(5)
+        idle, candidate, wavering, opened, closing, resting = range(6)
         over = resting if rest else idle
         cut = Exit(over, after=longest, since_event=True)
         ends = Exit(closing if pause else over, hold, wanted=False)
+        breaks = Exit(wavering if pause else idle, hold, wanted=False)
+        enough = Exit(opened, hold, after=least - 1, since_event=True)
         states = [
             State("idle", Part.OUTSIDE, (Exit(candidate if least > 1 else opened, start),)),
-            State("candidate", Part.CANDIDATE, (Exit(idle, hold, wanted=False), Exit(opened, after=least - 1))),
+            State("candidate", Part.CANDIDATE, (breaks, Exit(opened, after=least - 1, since_event=True))),
+            State("wavering", Part.CANDIDATE, (enough, Exit(candidate, hold), Exit(idle, after=pause))),
             State("open", Part.OPEN, (cut, ends)),
             State("closing", Part.CLOSING, (cut, Exit(opened, hold), Exit(over, after=pause))),
             State("resting", Part.OUTSIDE, (Exit(idle, after=rest),)),

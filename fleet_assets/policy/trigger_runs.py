@@ -197,9 +197,7 @@ def track_signals(
     shared = _shared(compiled, unbroken, signals) if slots else {}
     parts: list[Part] = []
     for slot in slots:
-        index = np.searchsorted(slot.t_ns, t_ns, side="right") - 1
-        age_ns = t_ns - slot.t_ns[index]
-        index[(age_ns < 0) | (age_ns > hold_ns)] = -1
+        index = _speaking(slot.t_ns, t_ns, hold_ns, step_ns)
         own = {name: np.append(slot.columns[name], np.nan) for name in compiled.track_names.intersection(slot.columns)}
         for first, begin, end in _occupied(index >= 0, unbroken, reach):
             parts.append((own, first, index[first:end], begin - first))
@@ -208,6 +206,22 @@ def track_signals(
     for together in [*_batches(whole), *([part] for part in parts if part[3] != reach)]:
         _reduce(compiled, together, shared, found)
     return found
+
+
+def _speaking(said_ns: Times, t_ns: Times, hold_ns: int, step_ns: int) -> NDArray[np.int64]:
+    """Number of the latest message at each grid instant, -1 where there is none or it is too old.
+
+    Messages are brought to the grid, not the grid to the messages: a slot is empty most of the time.
+    """
+    index = np.full(len(t_ns), -1, dtype=np.int64)
+    number, first = np.arange(len(said_ns)), np.searchsorted(t_ns, said_ns)
+    # A younger message comes to an instant after fewer steps than an older one, or later in the order of messages.
+    for steps in range(hold_ns // step_ns, -1, -1):
+        at = first + steps
+        there = np.flatnonzero(at < len(t_ns))
+        there = there[t_ns[at[there]] - said_ns[there] <= hold_ns]
+        index[at[there]] = number[there]
+    return index
 
 
 def _batches(parts: Sequence[Part]) -> Iterator[list[Part]]:
@@ -257,7 +271,10 @@ def _reduce(
     columns = {name: np.concatenate([own[name][index] for own, _, index, _ in parts]) for name in parts[0][0]}
     computed = Columns(plan, columns, sum(len(index) for _, _, index, _ in parts), given)
     for one, (value, where) in zip(compiled.tracks, roots, strict=True):
-        values = np.where(computed.truth(where), computed.number(value), np.nan)
+        holds = computed.truth(where)
+        if not holds.any():
+            continue
+        values = np.where(holds, computed.number(value), np.nan)
         target, choose, at = found[one.name], np.fmax if one.largest else np.fmin, 0
         for (_, _, index, past), span in zip(parts, spans, strict=True):
             counted, end = target[span.start + past : span.stop], at + len(index)

@@ -72,6 +72,23 @@ def test_the_way_ahead_of_a_hazard_is_the_bend_that_is_driven() -> None:
     assert all(event.start_ns > 6e9 for event in late)
 
 
+def test_a_standing_car_does_not_seem_to_cross_while_the_vehicle_begins_to_turn() -> None:
+    # The rate rises from 0 at 3 s to 0.12 rad/s at 4 s; the car stands where the way leads once it has turned.
+    def turned_rad(t: Floats) -> Floats:
+        return np.asarray(0.06 * np.clip(t - 3.0, 0.0, 1.0) ** 2 + 0.12 * np.maximum(t - 4.0, 0.0))
+
+    own = driving(7.0, 10.0)
+    own["yaw_rate_radps"] = 0.12 * np.clip(instants(7.0) / 1e9 - 3.0, 0.0, 1.0)
+    t = np.arange(140) * RADAR_NS / 1e9
+    east, north = (np.cumsum(10.0 * part(turned_rad(t))) * RADAR_NS / 1e9 for part in (np.cos, np.sin))
+    ahead, left = 63.0 - east, 4.0 - north
+    cosine, sine = np.cos(turned_rad(t)), np.sin(turned_rad(t))
+    car = seen(7.0, lambda _: ahead * cosine + left * sine, lambda _: left * cosine - ahead * sine, -10.0)
+    standing = track_signals(TRIGGERS, instants(7.0), [car], own)["standing_m"]
+    # It stays within 1.4 m of the circle that was driven for a second, until it is passed.
+    assert np.isfinite(standing[41:58]).all()
+
+
 def test_a_cut_in_is_its_first_three_seconds_and_goes_on_while_the_newcomer_stops() -> None:
     own = driving(14.0, 12.0)
 
@@ -85,6 +102,16 @@ def test_a_cut_in_is_its_first_three_seconds_and_goes_on_while_the_newcomer_stop
     assert found.value == pytest.approx(9.0 / 14.4, abs=0.02)
     far = seen(14.0, 3.7 + 20.0, lateral_m, 0.0)
     assert events("cut_in", own, far) == []
+
+
+def test_a_slot_that_is_given_to_somebody_else_is_no_cut_in() -> None:
+    own = driving(8.0, 12.0)
+    beside = seen(4.0, 3.7 + 9.0, 3.2, 0.0)
+    crossing = seen(8.0, 3.7 + 9.0, lambda t: 1.5 - 6.0 * (t - 4.4), -6.0)
+    late = crossing.t_ns >= round(4.4e9)
+    columns = {name: np.concatenate([beside.columns[name], crossing.columns[name][late]]) for name in beside.columns}
+    reused = ObjectSlot(np.concatenate([beside.t_ns, crossing.t_ns[late]]), columns)
+    assert events("cut_in", own, reused) == []
 
 
 def test_a_swerve_goes_to_both_sides_whatever_a_crooked_accelerometer_says() -> None:

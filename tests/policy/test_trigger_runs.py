@@ -261,6 +261,13 @@ def test_short_pauses_are_bridged_and_longer_ones_are_not() -> None:
     assert spans(found(made, speed_mps=[4, 0, 0, 4, 0, 0, 0, 4])) == [(0, 4), (7, 8)]
 
 
+def test_a_bridged_pause_is_part_of_an_event_that_has_not_lasted_long_enough_yet() -> None:
+    made = compiled({"t": plain("speed_mps > 3 m/s", min_s=0.4, bridge_s=0.2)})
+    assert spans(found(made, speed_mps=[0, 4, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 4, 4, 4])) == [(1, 5)]
+    assert spans(found(made, speed_mps=[4, 4, 0, 4, 4, 0, 0, 0])) == [(0, 5)]
+    assert spans(found(made, speed_mps=[4, 0, 4, 0, 0, 0, 4, 4, 4])) == []
+
+
 def test_the_value_of_a_pause_counts_only_if_the_event_goes_on() -> None:
     made = compiled({"t": plain("brake_pressed", bridge_s=0.2)})
     (event,) = found(made, brake_pressed=[1, 0, 1, 0, 0], speed_mps=[1, 7, 2, 9, 9])

@@ -48,6 +48,9 @@ _OF_ONE: Final[Mapping[str, Callable[[Any], Any]]] = {
 }
 
 
+_OF_MANY: Final = frozenset({"both", "either", "inside", "select"})
+
+
 def _delayed(column: NDArray[Any], samples: int, missing: Any) -> NDArray[Any]:
     found = np.full_like(column, missing)
     if samples < len(column):
@@ -187,7 +190,7 @@ class Columns:
 
     def _full(self, column: Column, kind: Any) -> NDArray[Any]:
         if np.ndim(column):
-            return cast(NDArray[Any], column)
+            return cast("NDArray[Any]", column)
         return np.full(self._samples, column, kind)
 
     def _of(self, root: int) -> Column:
@@ -201,23 +204,26 @@ class Columns:
             return self._read(node)
         if operation in _OF_TWO:
             return _OF_TWO[operation](self._of(inputs[0]), self._of(inputs[1]))
-        if operation in self._of_many:
-            return self._of_many[operation](node)
+        if operation in _OF_MANY:
+            return self._of_many(node)
         if operation in _OF_ONE:
             return _OF_ONE[operation](self._of(inputs[0]))
         truths = operation in {"was", "share", "throughout", "recently"}
         return _WINDOWED[operation](self._full(self._of(inputs[0]), np.bool_ if truths else np.float64), node)
 
-    @property
-    def _of_many(self) -> Mapping[str, Callable[[Node], Column]]:
-        return {"both": self._both, "either": self._either, "inside": self._located, "select": self._selected}
+    def _of_many(self, node: Node) -> Column:
+        if node.operation == "both":
+            return self._both(node)
+        if node.operation == "either":
+            return self._either(node)
+        return self._located(node) if node.operation == "inside" else self._selected(node)
 
     def _both(self, node: Node) -> Column:
         """Conjunction; once nothing holds any more, the rest is not computed."""
-        found: Column = True
+        found: Column = np.True_
         for index in node.inputs:
             found = np.logical_and(found, self._of(index))
-            if not np.any(found):
+            if not found.any():
                 return False
         return found
 
