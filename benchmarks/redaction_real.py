@@ -24,6 +24,7 @@ DATA: Final = ROOT.parent / "shared" / "data"
 _SIGNS: Final = DATA / "road_sign_detection_cc0" / "sample"
 _VIDEOS: Final = DATA / "driving_videos" / "sample"
 _START: Final = "2024-05-01T08:00:00Z"
+_VIDEOS_FROM: Final = "2016-08-01"
 _DEPOT: Final = "north"
 _HELD: Final = "raw"
 """Class of redacted media until the auditor lets them go; they stay in it."""
@@ -35,12 +36,16 @@ TUNING_BLOCK: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A recording: where it lies, its vehicle spec, its labels, if it has any, and which part of its files it is."""
+    """A recording: where it lies, its vehicle spec, its labels, if it has any, and which part of its files it is.
+
+    A recording that states its own day needs a fleet that began before it.
+    """
 
     path: Path
     spec: str
     labels: Path | None = None
     part: int | None = None
+    first_day: str = _START[:10]
 
     def files(self) -> list[Path]:
         """Its pictures in order, of a folder of pictures."""
@@ -64,8 +69,8 @@ class Source:
 SOURCES: Final[Mapping[str, Source]] = {
     **{f"signs_{part}": Source(_SIGNS / "images", "photos", _SIGNS / "annotations", part) for part in range(PARTS)},
     "stills": Source(_VIDEOS / "carnd_lanelines_stills", "photos"),
-    "dash_video": Source(_VIDEOS / "solidWhiteRight.mp4", "dashcam"),
-    "gopro_video": Source(_VIDEOS / "gopro_max_heromode_gpmf.mp4", "gopro"),
+    "dash_video": Source(_VIDEOS / "solidWhiteRight.mp4", "dashcam", first_day=_VIDEOS_FROM),
+    "gopro_video": Source(_VIDEOS / "gopro_max_heromode_gpmf.mp4", "gopro", first_day=_VIDEOS_FROM),
 }
 
 
@@ -74,7 +79,7 @@ def study_source(name: str) -> dict[str, Any]:
     source = SOURCES[name]
     with tempfile.TemporaryDirectory(prefix="redaction-study-") as folder:
         home = Path(folder) / "home"
-        _run("depot", "add", _DEPOT, "--home", str(home))
+        _run("depot", "add", _DEPOT, "--first-day", source.first_day, "--home", str(home))
         given = ["--vehicle", source.spec, "--depot", _DEPOT, "--drive-id", name, "--start", _START]
         _run("ingest", str(source.laid_out(Path(folder))), *given, "--home", str(home))
         fleet = Fleet(home=str(home), granted=["raw", "open"])

@@ -1,4 +1,4 @@
-"""Redaction of simulated pictures against their truth: every picture searched, every fifth, and as the policy says.
+"""Redaction of simulated pictures against their truth: every picture searched, each fifth, as the policy says.
 
 Here belongs one drive: what is drawn, and which faces and plates in it are covered. The pictures go through the code
 that redacts recordings; only detections are kept, so that one pass of the detectors serves all.
@@ -32,6 +32,7 @@ from services.fleet_simulator.camera.scene import Agent, CameraSpec, Frame, PiiB
 from services.fleet_simulator.drive_truth import NS_PER_S, DrivePlan
 from services.fleet_simulator.traffic.drive import simulate_drive
 from services.fleet_simulator.world.generate import generate_network
+from services.fleet_simulator.world.routes import NoRouteError
 
 PICTURES, RATE_HZ = 26, 25
 LEAST_WIDTH_PX: Final[Mapping[str, float]] = {"face": 12.0, "plate": 20.0}
@@ -42,7 +43,7 @@ COVERED: Final = 0.8
 EVERY, FIFTH, SHIPPED = "every", "fifth", "shipped"
 SEARCHES: Final[Mapping[str, Mapping[str, int]]] = {
     EVERY: {"every_frames": 1},
-    FIFTH: {"every_frames": 5, "most_gap_ms": 60_000},
+    FIFTH: {"every_frames": 5, "most_gap_ms": 60_000, "halvings": 0},
     SHIPPED: {},
 }
 """How often pictures are searched; what is not said is as in the policy."""
@@ -174,8 +175,14 @@ def _shares(frames: Sequence[Frame], result: CameraResult) -> list[float]:
 
 
 def study_drive(seed: int) -> dict[str, Any]:
-    """Light, items with their kind, owner and width, and by `SEARCHES` which share of each is covered."""
-    sky, frames = drawn(seed)
+    """Light, items with their kind, owner and width, and by `SEARCHES` which share of each is covered.
+
+    A seed whose town has no way on from its depot gives no drive, and says so.
+    """
+    try:
+        sky, frames = drawn(seed)
+    except NoRouteError as error:
+        return {"seed": seed, "no_drive": str(error)}
     pictures = [seen(frame) for frame in frames]
     finders = _Remembering(_tools()[1])
     results = {search: _redacted(pictures, search, finders) for search in SEARCHES}

@@ -117,6 +117,21 @@ def tracked(found: Mapping[int, Detections], frames: int, rule: TrackRule) -> tu
     return tuple(sorted(boxes, key=lambda one: (one.frame, one.track, not one.detected)))
 
 
+def unpaired(one: Detections, other: Detections, rule: TrackRule) -> bool:
+    """Whether something is seen in only one of two frames, as far as places tell.
+
+    Args:
+        one: Detections of one kind in a frame.
+        other: Those of the same kind in another one.
+        rule: Of two boxes, both grown by `reach`, that overlap by `least_iou`, one may be the other.
+    """
+    if not len(one) or not len(other):
+        return bool(len(one) or len(other))
+    overlap = iou(padded(one.boxes, rule.reach, rule.reach), padded(other.boxes, rule.reach, rule.reach))
+    pairs = overlap >= rule.least_iou
+    return not (pairs.any(axis=1).all() and pairs.any(axis=0).all())
+
+
 def _built(found: Mapping[int, Detections], order: Sequence[int], rule: TrackRule) -> list[_Open]:
     closed: list[_Open] = []
     alive: list[_Open] = []

@@ -29,6 +29,19 @@ MOMENTS: Final = (
 """Where it can be killed: half a file copied; half a file written; a file in place; around staging a data file; before
 a commit, with its metadata written but the catalog not pointing at it, after it; around an event of the instance."""
 
+MEDIA_MOMENTS: Final = (
+    "picture.redacted",
+    "media.stored",
+    "picture.audited",
+    "media.released",
+    "keyframe.added",
+    "shard.stored",
+    "sweep.added",
+)
+"""The same inside the work on media, in the engine's workers: between two pictures that redaction writes, with their
+file stored and no row of it; between two that the audit looks at, and with media in class open and no row to say so;
+between two keyframes, and with a shard of them stored and no row of it; between two lidar sweeps."""
+
 DRIVE_ID: Final = "killed"
 TELEMETRY: Final = "telemetry"
 """In place of a vehicle spec: the recording is a folder of telemetry batches."""
@@ -40,7 +53,7 @@ class Plan:
 
     Attributes:
         counter: Folder with one file per moment, one byte per call.
-        moment: One of `MOMENTS`, or empty.
+        moment: One of `MOMENTS` or `MEDIA_MOMENTS`, or empty.
         number: Which call, counted from 1.
     """
 
@@ -85,6 +98,7 @@ def arm(plan: Plan) -> None:
     _armed.append(plan)
     _arm_files(plan)
     _arm_lake(plan)
+    _arm_media(plan)
 
 
 def _arm_files(plan: Plan) -> None:
@@ -139,6 +153,23 @@ def _arm_lake(plan: Plan) -> None:
         plan.die("commit.unpointed")
 
     SqlCatalog._write_metadata = staticmethod(hooked)  # type: ignore[method-assign] # noqa: SLF001
+
+
+def _arm_media(plan: Plan) -> None:
+    from fleet_assets.ingestion.integrity_and_pii_redaction.audit import operators as auditing
+    from fleet_assets.ingestion.integrity_and_pii_redaction.audit.looks import Auditor
+    from fleet_assets.ingestion.integrity_and_pii_redaction.redaction import operators as redacting
+    from fleet_assets.ingestion.media.redacted import FramesWriter
+    from fleet_assets.ingestion.sensor_sync_and_format_conversion.keyframes.shards import ShardWriter
+    from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.zarr_shards import SweepWriter
+
+    _around(FramesWriter, "add", plan, after="picture.redacted")
+    _around(redacting, "_stored", plan, after="media.stored")
+    _around(Auditor, "__call__", plan, before="picture.audited")
+    _around(auditing, "_let_go", plan, after="media.released")
+    _around(ShardWriter, "add", plan, after="keyframe.added")
+    _around(ShardWriter, "close", plan, after="shard.stored")
+    _around(SweepWriter, "add", plan, after="sweep.added")
 
 
 def _arm_engine(plan: Plan) -> None:

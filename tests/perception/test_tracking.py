@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fleet_assets.perception.boxes import Detections, covered, detections, nothing
-from fleet_assets.perception.tracking import TrackedBox, TrackRule, tracked
+from fleet_assets.perception.tracking import TrackedBox, TrackRule, tracked, unpaired
 
 FACE = ("face",)
 
@@ -148,3 +148,24 @@ def test_a_video_without_faces_has_no_boxes() -> None:
 def test_a_frame_beyond_the_video_is_refused() -> None:
     with pytest.raises(ValueError, match="frame 10, but the video has frames 0 to 9"):
         tracked({10: nothing(FACE)}, 10, TrackRule())
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ([], [], False),
+        ([(0, 0, 10, 10)], [], True),
+        ([], [(0, 0, 10, 10)], True),
+        ([(0, 0, 10, 10)], [(4, 0, 14, 10)], False),
+        ([(0, 0, 10, 10)], [(40, 0, 50, 10)], True),
+        ([(0, 0, 10, 10)], [(4, 0, 14, 10), (80, 0, 90, 10)], True),
+        ([(0, 0, 10, 10), (80, 0, 90, 10)], [(4, 0, 14, 10)], True),
+        ([(0, 0, 10, 10), (80, 0, 90, 10)], [(84, 0, 94, 10), (4, 0, 14, 10)], False),
+    ],
+)
+def test_what_is_seen_in_only_one_of_two_frames_is_noticed(
+    one: list[tuple[float, ...]], other: list[tuple[float, ...]], expected: bool
+) -> None:
+    a, b = (detections(boxes, [0.9] * len(boxes), [0] * len(boxes), FACE) for boxes in (one, other))
+    assert unpaired(a, b, TrackRule()) is expected
+    assert unpaired(b, a, TrackRule()) is expected

@@ -1,16 +1,21 @@
 """Which pictures detectors look at: often enough, at both ends, and never across a gap."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_assets.ingestion.integrity_and_pii_redaction.redaction.search import SearchRule, stretches
+from fleet_assets.ingestion.integrity_and_pii_redaction.redaction.search import Found, Search, SearchRule
 from fleet_assets.ingestion.media.pictures import Frame
+from fleet_assets.perception.boxes import detections
+from fleet_assets.perception.tracking import TrackRule, unpaired
 
 MS = 1_000_000
-RULE = SearchRule(every=5, most_gap_ns=120 * MS, stretch_gap_ns=600 * MS)
+RULE = SearchRule(every=5, most_gap_ns=120 * MS, halvings=0, stretch_gap_ns=600 * MS)
+BOX = (10.0, 10.0, 20.0, 20.0)
 
 
 def frames(times_ms: Sequence[int], sizes: Sequence[int] | None = None) -> Iterator[Frame]:
@@ -19,16 +24,27 @@ def frames(times_ms: Sequence[int], sizes: Sequence[int] | None = None) -> Itera
         yield Frame(index, t_ms * MS, None, np.zeros((6, width, 3), np.uint8), None)
 
 
-def searched(times_ms: Sequence[int], sizes: Sequence[int] | None = None) -> list[tuple[int, int, list[int]]]:
-    """First and last picture of each stretch, and those searched in it."""
+def searched(
+    times_ms: Sequence[int],
+    sizes: Sequence[int] | None = None,
+    *,
+    shown: Collection[int] = (),
+    rule: SearchRule = RULE,
+) -> list[tuple[int, int, list[int]]]:
+    """First and last picture of each stretch, and those searched in it; a face shows in some pictures."""
     asked: list[int] = []
-    ended = []
-    for stretch, frame in stretches(frames(times_ms, sizes), RULE):
-        if frame is not None:
-            asked.append(frame.index)
-        else:
-            ended.append((stretch.first, stretch.last, stretch.searched))
-    assert asked == [index for _, _, numbers in ended for index in numbers]
+
+    def look(frame: Frame) -> Found:
+        asked.append(frame.index)
+        boxes = [BOX] * (frame.index in shown)
+        return {"face": detections(boxes, [0.9] * len(boxes), [0] * len(boxes), ("face",))}
+
+    def alone(one: Found, other: Found) -> bool:
+        return unpaired(one["face"], other["face"], TrackRule())
+
+    found = list(Search(rule, look, alone).stretches(frames(times_ms, sizes)))
+    ended = [(one.first, one.last, sorted(one.found)) for one in found]
+    assert sorted(asked) == [index for _, _, numbers in ended for index in numbers]
     return ended
 
 
@@ -51,6 +67,41 @@ def test_a_gap_and_a_step_back_in_time_end_a_stretch_whose_last_picture_is_searc
 
 def test_pictures_of_another_size_begin_a_stretch() -> None:
     assert searched([0, 33, 66, 99], [8, 8, 16, 16]) == [(0, 1, [0, 1]), (2, 3, [2, 3])]
+
+
+@pytest.mark.parametrize(
+    ("shown", "halvings", "more"),
+    [
+        ((), 1, []),
+        (range(21), 1, []),
+        (range(12, 21), 0, []),
+        (range(12, 21), 1, [12]),
+        (range(13, 21), 1, [12]),
+        (range(13, 21), 2, [12, 13]),
+        (range(14, 21), 3, [12, 13, 14]),
+        (range(7), 1, [7]),
+        ([10], 1, [7, 12]),
+    ],
+)
+def test_where_something_is_seen_in_only_one_of_two_searched_pictures_those_between_are_searched_too(
+    shown: Collection[int], halvings: int, more: list[int]
+) -> None:
+    rule = replace(RULE, halvings=halvings)
+    expected = [(0, 20, sorted({0, 5, 10, 15, 20, *more}))]
+    assert searched(range(0, 20 * 21, 20), shown=shown, rule=rule) == expected
+
+
+def test_a_picture_that_is_missing_between_two_is_no_picture_to_search() -> None:
+    asked: list[int] = []
+
+    def look(frame: Frame) -> Found:
+        asked.append(frame.index)
+        return {}
+
+    given = [frame for frame in frames(range(0, 20 * 6, 20)) if frame.index != 2]
+    search = Search(replace(RULE, halvings=3), look, lambda one, other: True)
+    assert [(one.first, one.last) for one in search.stretches(given)] == [(0, 5)]
+    assert sorted(asked) == [0, 1, 3, 4, 5]
 
 
 def test_nothing_gives_nothing() -> None:

@@ -4,7 +4,7 @@ Here belong the two passes over the pictures: the first one searches, the second
 looked at is left out and counted; what breaks a limit gives no media at all.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +13,10 @@ from typing import Any
 from fleet_assets.ingestion.integrity_and_pii_redaction.redaction.cover import CoverRule, blurred_pixels, covered
 from fleet_assets.ingestion.integrity_and_pii_redaction.redaction.finders import Finders
 from fleet_assets.ingestion.integrity_and_pii_redaction.redaction.plan import Area, PlanRule, plan_boxes
-from fleet_assets.ingestion.integrity_and_pii_redaction.redaction.search import SearchRule, Stretch, stretches
+from fleet_assets.ingestion.integrity_and_pii_redaction.redaction.search import Found, Search, SearchRule, Stretch
 from fleet_assets.ingestion.media.pictures import TopicPictures, VideoPictures
 from fleet_assets.ingestion.media.redacted import Written, redacted_writer
-from fleet_assets.perception.boxes import Detections
+from fleet_assets.perception.tracking import unpaired
 
 Source = TopicPictures | VideoPictures
 
@@ -185,21 +185,20 @@ class Redaction:
         planned: dict[int, list[Area]] = {}
         seen: set[int] = set()
         tracks: Counter[str] = Counter()
-        found: dict[str, dict[int, Detections]] = defaultdict(dict)
+        rules = PlanRule.from_policy(self.policy)
 
         def watched() -> Any:
             for frame in source.frames():
                 seen.add(frame.index)
                 yield frame
 
-        for stretch, frame in stretches(watched(), SearchRule.from_policy(self.policy)):
-            if frame is None:
-                _plan_stretch(stretch, found, planned, tracks, PlanRule.from_policy(self.policy))
-                found = defaultdict(dict)
-                continue
-            result.searched += 1
-            for kind, hits in self.finders(frame.bgr).items():
-                found[kind][frame.index - stretch.first] = hits
+        def alone(one: Found, other: Found) -> bool:
+            return any(unpaired(hits, other[kind], rules[kind].tracking) for kind, hits in one.items())
+
+        search = Search(SearchRule.from_policy(self.policy), lambda frame: self.finders(frame.bgr), alone)
+        for stretch in search.stretches(watched()):
+            result.searched += len(stretch.found)
+            _plan_stretch(stretch, planned, tracks, rules)
         return planned, seen
 
     def _broken(self, result: CameraResult) -> Broken | None:
@@ -226,13 +225,10 @@ class Redaction:
 
 
 def _plan_stretch(
-    stretch: Stretch,
-    found: Mapping[str, Mapping[int, Detections]],
-    planned: dict[int, list[Area]],
-    tracks: Counter[str],
-    rules: Mapping[str, PlanRule],
+    stretch: Stretch, planned: dict[int, list[Area]], tracks: Counter[str], rules: Mapping[str, PlanRule]
 ) -> None:
-    for kind, hits in found.items():
+    for kind in stretch.found[stretch.first]:
+        hits = {number - stretch.first: found[kind] for number, found in stretch.found.items()}
         areas = plan_boxes(
             kind, hits, stretch.last - stretch.first + 1, stretch.size, rules[kind], first_track=tracks[kind]
         )

@@ -46,7 +46,7 @@ _MISSING: Final = Broken(
 )
 REDACT: Final = Operator(
     name="integrity_and_pii_redaction.redact",
-    version=2,
+    version=3,
     # The streams are not read: their counts are what the gate holds the pictures against.
     inputs=("bronze.drives", "bronze.drive_files", "bronze.sensor_streams"),
     outputs=(REDACTED_MEDIA.name, REDACTION_BOXES.name, REDACTION_REPORT.name),
