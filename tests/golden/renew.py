@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from fleet_assets.operators import STEPS
-from tests.golden.cases import GoldenRun, judge, libraries
+from tests.golden.cases import GoldenRun, libraries
+from tests.golden.judgement import judge
 
 RECORD: Final = Path(__file__).with_name("digests.json")
 RENEWABLE: Final = "run `make golden`."

@@ -11,7 +11,8 @@ import pytest
 
 from fleet_assets.ingestion.steps import KEYFRAMES_STEP, REDACT_STEP
 from fleet_assets.operators import STEPS
-from tests.golden.cases import CASES, GoldenRun, judge, libraries
+from tests.golden.cases import CASES, GoldenRun, libraries
+from tests.golden.judgement import judge
 from tests.golden.renew import RECORD, refusals
 
 REPOSITORY = Path(__file__).resolve().parents[2]
