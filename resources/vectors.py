@@ -27,8 +27,8 @@ from resources.vectors_rows import (
     LISTS,
     Row,
     blocks_of,
+    exactly,
     lists_as_of,
-    one_by_one,
     ranked,
     rows_of_clips,
     schema_of,
@@ -41,8 +41,6 @@ SPACES, VERSIONS = "spaces", "versions"
 KEYS: Final = ("clip_id", "drive_id")
 EXACT, IVF_FLAT, IVF_PQ = "exact", "ivf_flat", "ivf_pq"
 DRIVES_PER_WRITE: Final = 64
-_TIED: Final = 8
-"""Further candidates, so that those that are as near as the last result can be put in order."""
 _ACCOUNT: Final = pa.schema([(name, pa.string()) for name in ("drive_id", "day", "depot", "digest", "roots")])
 _SPACES: Final = pa.schema(
     [*[(name, pa.string()) for name in ("label", "modality", "model", "model_digest")], ("dimensions", pa.int64())]
@@ -105,7 +103,7 @@ class LanceVectors:
         if row["near"] and self._near is not None:
             near = self._near.opened(row["near"], row["near_version"])
         if near is None:
-            return [ranked(found, query, count) for found, query in one_by_one(table, queries, count + _TIED)]
+            return exactly(table, queries, count)
         return [self._by_candidates(table, near, query, count) for query in queries]
 
     def _by_candidates(self, table: Any, near: Near, query: Any, count: int) -> list[Neighbour]:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from fleet_assets.perception.neighbours import Neighbour
-from fleet_assets.perception.vectors import Space, Vectors, cosines, matrix, units
+from fleet_assets.perception.vectors import Space, Vectors, cosines, matrix, nearest, units
 from resources.vectors_database import LanceDatabase, quoted
 from resources.vectors_lists import DriveKey, Opened, open_version, source_of
 from resources.vectors_near import vectors_of
@@ -22,6 +22,9 @@ DRIVES, LISTS = "drives", "lists"
 SCANNED_ROWS: Final = 8192
 _READ_AT_ONCE: Final = 64
 """Drives."""
+_FEW_QUERIES: Final = 4
+_TIED: Final = 8
+"""Further candidates, so that those that are as near as the last result can be put in order."""
 ABOUT: Final = {
     "clip_id": pa.string(),
     "drive_id": pa.string(),
@@ -90,11 +93,23 @@ def rows_of_clips(table: Any, clips: Sequence[str], columns: Sequence[str]) -> p
     return table.search().where(where).select(list(columns)).limit(max(1, len(clips))).to_arrow()
 
 
-def one_by_one(table: Any, queries: Vectors, count: int) -> Iterator[tuple[pa.Table, Any]]:
-    """Each query and the rows that are nearest to it, found by reading all of them."""
+def exactly(table: Any, queries: Vectors, count: int) -> list[list[Neighbour]]:
+    """The rows nearest to each query, found by reading all of them: once for many queries, in LanceDB for few."""
+    if len(queries) > _FEW_QUERIES:
+        return _read_through(table, queries, count)
+    found = []
     for query in queries:
-        found = table.search(query).distance_type("l2").bypass_vector_index().limit(count)
-        yield found.select([*ABOUT, "vector", "_distance"]).to_arrow(), query
+        asked = table.search(query).distance_type("l2").bypass_vector_index().limit(count + _TIED)
+        found.append(ranked(asked.select([*ABOUT, "vector", "_distance"]).to_arrow(), query, count))
+    return found
+
+
+def _read_through(table: Any, queries: Vectors, count: int) -> list[list[Neighbour]]:
+    blocks = ((rows["clip_id"].to_pylist(), vectors) for rows, vectors in blocks_of(table))
+    found = nearest(queries, blocks, count)
+    clips = sorted({clip for own in found for clip, _ in own})
+    about = {row["clip_id"]: row for row in rows_of_clips(table, clips, list(ABOUT)).to_pylist()}
+    return [[Neighbour(cosine=cosine, **about[clip]) for clip, cosine in own] for own in found]
 
 
 def ranked(found: pa.Table, query: Any, count: int) -> list[Neighbour]:

@@ -54,6 +54,18 @@ def test_neighbours_are_the_exact_ones_with_their_places_and_cosines(index: Lanc
     assert list(index.placed(SPACE, ["a-002", "nobody"])) == ["a-002"]
 
 
+def test_many_questions_at_once_get_the_answers_that_each_gets_alone(index: LanceVectors, made: Embeddings) -> None:
+    names = ["a", "b", "c", "d"]
+    index.sync([made.drive(name) for name in names], made.read, NORTH)
+    queries = np.vstack([QUERY, units(vectors_of("a", 6)), units(vectors_of("further", 6))])
+    together = index.search(SPACE, queries, 7)
+    assert together == [index.search(SPACE, query[None], 7)[0] for query in queries]
+    clips = [f"{name}-{at:03d}" for name in names for at in range(6)]
+    alike = queries.astype(np.float64) @ np.vstack([units(vectors_of(name, 6)) for name in names]).T
+    for own, answer in zip(alike, together, strict=True):
+        assert [one.clip_id for one in answer] == [clips[at] for at in np.argsort(-own, kind="stable")[:7]]
+
+
 def test_the_root_is_that_of_the_vectors_and_not_of_the_files(tmp_path: Path, made: Embeddings) -> None:
     entries = [made.drive("a"), made.drive("b")]
     roots = []
