@@ -9,15 +9,17 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from fleet_assets.policy.search_query import SearchQuery
 from fleet_assets.provenance.ledger import Entry, Partition
-from fleet_assets.tables.catalog import SEARCH_DOCUMENTS, WORD_COLUMNS
+from fleet_assets.tables.catalog import FIGURES, SEARCH_DOCUMENTS, WORD_COLUMNS
 from resources.writer_lock import one_writer
 
 DOCUMENTS: Final = "documents"
@@ -25,6 +27,9 @@ DRIVES: Final = "drives"
 TEXT: Final = "text"
 TEXT_INDEX: Final = f"{TEXT}_idx"
 SCORE: Final = "_score"
+_ROW: Final = "_rowid"
+"""LanceDB's number of a row, good for one version of a table."""
+_NEWEST: Final = [("start_ns", "descending"), ("clip_id", "ascending")]
 READERS_MAY_TAKE: Final = timedelta(minutes=10)
 """Versions that are replaced stay readable for this long."""
 DRIVES_PER_WRITE: Final = 256
@@ -40,6 +45,9 @@ _SCHEMA: Final = pa.schema(
         for field in SEARCH_DOCUMENTS.arrow_schema
     ]
 )
+_FEW_VALUES: Final = ("day", "depot", "vehicle_id", "vehicle_spec", "format", "light_condition")
+_ORDERED: Final = ("clip_id", "drive_id", "duration_s", *(column.name for column in FIGURES))
+"""Columns that queries ask for; what has no index of its own is read row by row for every row that the others leave."""
 Read = Callable[[Sequence[Entry]], pa.Table]
 """Rows of data files of `silver.search_documents`."""
 
@@ -126,13 +134,15 @@ class SearchIndex:
             raise NoIndexError(
                 "there is no search index yet. Ingest drives, or run `fleet reconcile` to make it from the lake."
             )
-        ranked = _ranked(documents, query, deepest)
-        page = ranked.slice(offset, limit)
-        rows = _by_clip(documents, page["clip_id"].to_pylist())
+        if query.has_text:
+            ranked, matches = _best(documents, query, deepest)
+        else:
+            ranked, matches = _newest(documents, query, min(offset + limit, deepest))
+        page = ranked.slice(offset, max(min(limit, deepest - offset), 0))
+        rows = _rows(documents, page[_ROW].to_pylist(), _SCHEMA.names)
         scores = page[SCORE].to_pylist() if SCORE in page.column_names else []
-        found = [rows[clip] for clip in page["clip_id"].to_pylist()]
-        told = [{**row, "score": score} for row, score in zip(found, scores, strict=True)] if scores else found
-        return Hits(told, ranked.num_rows, ranked.num_rows >= deepest)
+        told = [{**row, "score": score} for row, score in zip(rows, scores, strict=True)] if scores else rows
+        return Hits(told, min(matches, deepest), matches >= deepest)
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -178,10 +188,7 @@ class SearchIndex:
         return self._folder is not None and not self._folder.exists()
 
     def _database(self) -> Any:
-        os.environ.setdefault("LANCEDB_LOG", "error")  # it warns of every table that it makes
-        import lancedb
-
-        return lancedb.connect(self.uri, storage_options=dict(self.storage) or None)
+        return _connected(self.uri, tuple(sorted(self.storage.items())))
 
     def _table(self, name: str) -> Any:
         try:
@@ -191,19 +198,42 @@ class SearchIndex:
 
     def _tables(self) -> tuple[Any, Any]:
         """Documents and account, made where they are not there or of another shape."""
-        from lancedb.index import FTS, Bitmap, BTree, LabelList
-
         database, documents = self._database(), self._table(DOCUMENTS)
         if documents is not None and documents.schema != _SCHEMA:
             database.drop_table(DRIVES, ignore_missing=True)
             documents = None
         if documents is None:
             documents = database.create_table(DOCUMENTS, schema=_SCHEMA, mode="overwrite")
-            documents.create_index(TEXT, config=FTS(with_position=True))
-            for column, kind in (("clip_id", BTree), ("depot", Bitmap), ("day", Bitmap), ("tags", LabelList)):
-                documents.create_index(column, config=kind())
-        account = self._table(DRIVES) or database.create_table(DRIVES, schema=_ACCOUNT)
-        return documents, account
+        there = {column for one in documents.list_indices() for column in one.columns}
+        for column, kind in _indexes().items():
+            if column not in there:
+                documents.create_index(column, config=kind)
+        account = self._table(DRIVES)  # an empty one is as false as none
+        return documents, database.create_table(DRIVES, schema=_ACCOUNT) if account is None else account
+
+
+@cache
+def _connected(uri: str, storage: tuple[tuple[str, str], ...]) -> Any:
+    """One connection per database and process: what was read of an index stays in its memory.
+
+    It keeps immutable files only; which version of a table is the newest is looked up whenever the table is opened.
+    """
+    os.environ.setdefault("LANCEDB_LOG", "error")  # it warns of every table that it makes
+    import lancedb
+
+    return lancedb.connect(uri, storage_options=dict(storage) or None)
+
+
+def _indexes() -> dict[str, Any]:
+    """Index by column."""
+    from lancedb.index import FTS, Bitmap, BTree, LabelList
+
+    return {
+        TEXT: FTS(with_position=True),
+        **{column: BTree() for column in _ORDERED},
+        **{column: Bitmap() for column in _FEW_VALUES},
+        **{column: LabelList() for column in WORD_COLUMNS},
+    }
 
 
 def _quoted(values: Sequence[str]) -> str:
@@ -264,18 +294,29 @@ def _remove(documents: Any, account: Any, drives: Sequence[str], partition: Part
         account.delete(condition)
 
 
-def _ranked(documents: Any, query: SearchQuery, deepest: int) -> pa.Table:
-    """Clips that match, best first, with their scores where text is searched."""
-    if query.has_text:
-        asked = documents.search(_full_text(query), query_type="fts")
-        asked = asked.where(query.where) if query.where is not None else asked
-        found = asked.limit(deepest).select(["clip_id", SCORE]).to_arrow()
-        return found.select(["clip_id", SCORE]).sort_by([(SCORE, "descending"), ("clip_id", "ascending")])
-    from lancedb.query import ColumnOrdering
+def _best(documents: Any, query: SearchQuery, deepest: int) -> tuple[pa.Table, int]:
+    """Numbers and scores of the rows whose text matches, best first, and how many they are."""
+    asked = documents.search(_full_text(query), query_type="fts")
+    asked = asked.where(query.where) if query.where is not None else asked
+    found = asked.limit(deepest).select(["clip_id", SCORE]).with_row_id(True).to_arrow()
+    return found.sort_by([(SCORE, "descending"), ("clip_id", "ascending")]), found.num_rows
 
-    newest = [ColumnOrdering(column_name="start_ns", ascending=False), ColumnOrdering(column_name="clip_id")]
-    asked = documents.search().where(query.where).order_by(newest).limit(deepest)
-    return asked.select(["clip_id", "start_ns"]).to_arrow().select(["clip_id"])
+
+def _newest(documents: Any, query: SearchQuery, count: int) -> tuple[pa.Table, int]:
+    """Numbers of the newest rows that fulfil the conditions, in order, and how many fulfil them.
+
+    Only instants are read of all of them; names, which decide between equal instants, of those that may be among the
+    newest alone.
+    """
+    found = documents.search().where(query.where).select(["start_ns"]).with_row_id(True).to_arrow()
+    if found.num_rows > count:
+        oldest = np.partition(found["start_ns"].to_numpy(), -count)[-count]
+        newest = found.filter(pc.greater_equal(found["start_ns"], oldest))
+    else:
+        newest = found
+    rows = _rows(documents, newest[_ROW].to_pylist(), ["clip_id"])
+    named = newest.append_column("clip_id", pa.array([row["clip_id"] for row in rows], pa.string()))
+    return named.sort_by(_NEWEST), found.num_rows
 
 
 def _full_text(query: SearchQuery) -> Any:
@@ -294,8 +335,10 @@ def _full_text(query: SearchQuery) -> Any:
     return parts[0][1] if len(parts) == 1 else lance.BooleanQuery(parts)
 
 
-def _by_clip(documents: Any, clips: Sequence[str]) -> dict[str, dict[str, Any]]:
-    if not clips:
-        return {}
-    found = documents.search().where(f"clip_id IN ({_quoted(clips)})").limit(len(clips)).to_list()
-    return {row["clip_id"]: {name: row[name] for name in _SCHEMA.names} for row in found}
+def _rows(documents: Any, numbers: Sequence[int], columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Some columns of rows by their numbers, in the order of these."""
+    if not numbers:
+        return []
+    found = documents.take_row_ids(list(numbers)).select(list(columns)).with_row_id().to_list()
+    by_number = {row[_ROW]: row for row in found}
+    return [{name: by_number[number][name] for name in columns} for number in numbers]
