@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr
 
 from fleet_assets.policy.documents import Policies, load_policies
 from fleet_assets.provenance.ledger import FINGERPRINT_LENGTH, LOG_UNIT_LENGTH, Partition
+from fleet_assets.provenance.leftovers import Leftovers
 from fleet_assets.provenance.objects import ObjectStore
 from fleet_assets.provenance.platform import Landing
 from fleet_assets.provenance.restate import Report, Step, Wanted, restate
@@ -193,6 +194,7 @@ class Fleet(dg.ConfigurableResource[None]):
             tables=self.tables,
             keep=wanted.waiting,
             progress=progress,
+            retiring=Leftovers(self.lake, self.objects, self.tables),
         )
 
     def append_log(

@@ -34,6 +34,18 @@ class DataFileStore(Protocol):
         ...
 
 
+class Retiring(Protocol):
+    """Removes what goes with rows (implemented by `leftovers.Leftovers`)."""
+
+    def before_replacing(self, table: Table, added: Sequence[Entry]) -> None:
+        """The added files are about to take the place of others of their units."""
+        ...
+
+    def before_dropping(self, table: Table, removed: Sequence[Entry]) -> None:
+        """These files are about to go."""
+        ...
+
+
 class Runner(Protocol):
     """Runs a function over tasks (implemented by the engine resource)."""
 
@@ -211,6 +223,7 @@ def restate(
     tables: Mapping[str, Table],
     keep: Iterable[str] = (),
     progress: Callable[[int, int], None] | None = None,
+    retiring: Retiring | None = None,
 ) -> Report:
     """Compute what is stale, drop what is gone, leave the rest alone.
 
@@ -226,6 +239,7 @@ def restate(
         tables: All tables by dotted name.
         keep: Units that are neither computed nor dropped now, because an input of theirs is not there yet.
         progress: Called with (units done, units to do).
+        retiring: Asked before rows are replaced or dropped; None where nothing goes with them.
 
     Returns:
         The report. Nothing stale and nothing gone means that nothing was computed or written.
@@ -263,10 +277,10 @@ def restate(
         if progress is not None:
             progress(done, len(jobs))
         if len(batch) >= COMMIT_BATCH:
-            _commit(operator, batch, lake, tables, pending_cpu_s)
+            _commit(operator, batch, lake, tables, cpu_s=pending_cpu_s, retiring=retiring)
             batch, pending_cpu_s = [], 0.0
-    _commit(operator, batch, lake, tables, pending_cpu_s)
-    _drop_gone(set(todo.gone) - set(keep), partition, outputs, lake)
+    _commit(operator, batch, lake, tables, cpu_s=pending_cpu_s, retiring=retiring)
+    _drop_gone(set(todo.gone) - set(keep), partition, outputs, lake, retiring)
     entries = {table.name: tuple(lake.entries(table, partition)) for table in outputs}
     report = Report(operator.name, partition, todo, entries, failures, cpu_s)
     if failures:
@@ -279,17 +293,27 @@ def _commit(
     batch: Sequence[Mapping[str, Entry]],
     lake: LakeTables,
     tables: Mapping[str, Table],
+    *,
     cpu_s: float,
+    retiring: Retiring | None,
 ) -> None:
     if not batch:
         return
     cost = {"operator": operator.name, "units": str(len(batch)), "cpu_s": f"{cpu_s:.3f}"}
     for name in operator.outputs:
-        lake.commit(tables[name], [files[name] for files in batch], cost=cost)
+        added = [files[name] for files in batch]
+        if retiring is not None:
+            retiring.before_replacing(tables[name], added)
+        lake.commit(tables[name], added, cost=cost)
 
 
-def _drop_gone(gone: set[str], partition: Partition, outputs: Sequence[Table], lake: LakeTables) -> None:
+def _drop_gone(
+    gone: set[str], partition: Partition, outputs: Sequence[Table], lake: LakeTables, retiring: Retiring | None
+) -> None:
     if not gone:
         return
     for table in outputs:
-        lake.commit(table, [], removed=[entry for entry in lake.entries(table, partition) if entry.unit in gone])
+        removed = [entry for entry in lake.entries(table, partition) if entry.unit in gone]
+        if retiring is not None:
+            retiring.before_dropping(table, removed)
+        lake.commit(table, [], removed=removed)

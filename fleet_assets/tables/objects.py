@@ -18,6 +18,7 @@ class ObjectColumn:
         access: Class in which the object lies.
         what: What the object is, for people.
         where: Column that has to be true for the object to lie there; None where every row's does.
+        is_derived: Whether it follows from a recording and can be made again.
     """
 
     table: str
@@ -25,6 +26,7 @@ class ObjectColumn:
     access: str
     what: str
     where: str | None = None
+    is_derived: bool = True
 
     @property
     def columns(self) -> list[str]:
@@ -37,7 +39,7 @@ class ObjectColumn:
 
 
 OBJECT_COLUMNS: Final = (
-    ObjectColumn("bronze.drive_files", "sha256", "raw", "recording"),
+    ObjectColumn("bronze.drive_files", "sha256", "raw", "recording", is_derived=False),
     ObjectColumn("bronze.redacted_media", "sha256", "raw", "redacted media"),
     ObjectColumn("bronze.redaction_report", "report_sha256", "open", "report of redaction"),
     ObjectColumn("bronze.redaction_audit", "crop_sha256", "raw", "crop of the audit"),

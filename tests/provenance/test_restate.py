@@ -1,6 +1,6 @@
 """Restatement computes what is stale, drops what is gone, leaves the rest alone; a failure costs its own unit only."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fleet_assets.policy.documents import Policies
 from fleet_assets.provenance.fingerprints import Operator
-from fleet_assets.provenance.ledger import Partition
+from fleet_assets.provenance.ledger import Entry, Partition
 from fleet_assets.provenance.restate import (
     COMMIT_BATCH,
     Moved,
@@ -289,3 +289,34 @@ def test_any_history_ends_where_a_build_from_scratch_ends(history: list[dict[str
     assert lived.values() == fresh.values()
     for table in (FIRST, SECOND):
         assert report.data_version(table.name) == scratch.data_version(table.name)
+
+
+class Retired:
+    """What was said to go, and what the lake still held of it then."""
+
+    def __init__(self, toy: Toy) -> None:
+        self.toy = toy
+        self.told: list[tuple[str, str, tuple[str, ...], dict[str, int]]] = []
+
+    def before_replacing(self, table: Table, added: Sequence[Entry]) -> None:
+        """See `Retiring`."""
+        self.told.append(("replaced", table.name, tuple(entry.unit for entry in added), self.toy.values(table)))
+
+    def before_dropping(self, table: Table, removed: Sequence[Entry]) -> None:
+        """See `Retiring`."""
+        self.told.append(("dropped", table.name, tuple(entry.unit for entry in removed), self.toy.values(table)))
+
+
+def test_what_goes_with_rows_is_told_before_they_go_so_that_a_run_that_dies_there_is_repeated() -> None:
+    toy = Toy()
+    toy.run(toy.wanted({"a": 1, "b": 2}))
+    retired = Retired(toy)
+    toy.run(toy.wanted({"a": 3}), retiring=retired)
+    assert retired.told == [
+        ("replaced", SECOND.name, ("a",), {"a": -2, "b": -4}),
+        ("replaced", FIRST.name, ("a",), {"a": 2, "b": 4}),
+        ("dropped", SECOND.name, ("b",), {"a": -6, "b": -4}),
+        ("dropped", FIRST.name, ("b",), {"a": 6, "b": 4}),
+    ]
+    toy.run(toy.wanted({"a": 3}), retiring=(quiet := Retired(toy)))
+    assert quiet.told == []
