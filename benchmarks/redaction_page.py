@@ -35,6 +35,12 @@ _NAMES: Final[Mapping[str, str]] = {
 }
 
 
+JUDGED: Final[Mapping[str, str]] = {
+    "0f55bc308f4018df849c7585eb991b7cfac0fc0a31af9c88e87302672af50379": "sky between branches; nobody is there",
+}
+"""Crops of confirmed hits that a person looked at, and what they show."""
+
+
 def page(real: Sequence[Mapping[str, Any]], simulated: Sequence[Mapping[str, Any]], policy: Mapping[str, Any]) -> str:
     """The page of the documentation.
 
@@ -140,20 +146,38 @@ def _audit(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = ["", "The auditor, with other detectors, on what redaction wrote:", ""]
     lines += ["| recording | pictures looked at | hits | confirmed | released |", "|---|---|---|---|---|"]
     for row in rows:
-        confirmed = sum(hit["confirmed"] for hit in row["hits"])
+        exposed = sum(hit["confirmed"] for hit in row["hits"])
         released = "yes" if row["audited"]["released"] else "no"
         lines.append(
-            f"| {_NAMES[row['name']]} | {row['audited']['looked_at']} | {len(row['hits'])} | {confirmed} | {released} |"
+            f"| {_NAMES[row['name']]} | {row['audited']['looked_at']} | {len(row['hits'])} | {exposed} | {released} |"
         )
-    open_questions = [(row["name"], hit) for row in rows for hit in row["hits"] if not hit["confirmed"]]
-    if open_questions:
-        lines += ["", "Every hit that the second look did not confirm; its crop is the object of that digest:", ""]
-        lines += ["| recording | picture | detector | score | why not | crop |", "|---|---|---|---|---|---|"]
+    hits = [(_NAMES[row["name"]], hit) for row in rows for hit in row["hits"]]
+    if confirmed := [one for one in hits if one[1]["confirmed"]]:
         lines += [
-            f"| {_NAMES[name]} | {hit['frame']} | {hit['detector']} | {hit['score']:.2f} | {hit['why']} | "
-            f"`{(hit['crop_sha256'] or '')[:12]}` |"
-            for name, hit in open_questions
+            "",
+            "Every confirmed hit; it holds its recording until a person judges it, as was done here:",
+            "",
         ]
+        lines += _hits(confirmed, "why", ["judged"], lambda hit: [JUDGED.get(hit["crop_sha256"], "not looked at yet")])
+    if questions := [one for one in hits if not one[1]["confirmed"]]:
+        lines += ["", "Every hit that the second look did not confirm; its crop is the object of that digest:", ""]
+        lines += _hits(questions, "why not")
+    return lines
+
+
+def _hits(
+    hits: Sequence[tuple[str, Mapping[str, Any]]],
+    why: str,
+    more: Sequence[str] = (),
+    told: Callable[[Mapping[str, Any]], Sequence[str]] = lambda _: (),
+) -> list[str]:
+    """A table of hits of named recordings."""
+    columns = ["recording", "picture", "detector", "score", why, "crop", *more]
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    for name, hit in hits:
+        crop = f"`{(hit['crop_sha256'] or '')[:12]}`"
+        cells = [name, str(hit["frame"]), hit["detector"], f"{hit['score']:.2f}", hit["why"], crop, *told(hit)]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 

@@ -17,18 +17,21 @@ from benchmarks.redaction_page import page
 from benchmarks.redaction_real import SOURCES, study_source
 from benchmarks.redaction_simulated import study_drive
 from benchmarks.resumable import done_lines, run
+from fleet_assets.ingestion.integrity_and_pii_redaction.audit.operators import AUDIT, POLICY
 from fleet_assets.policy.documents import digest_of, load_policies
 
 PAGE: Final = ROOT / "docs" / "redaction_study.md"
 _REAL, _SIMULATED = "real", "simulated"
 _DIGITS: Final = 8
-_DECIDING: Final = {_REAL: ("redaction", "audit", "media", "weights"), _SIMULATED: ("redaction", "media", "weights")}
+_SIMULATED_BY: Final[Mapping[str, tuple[str, ...]]] = {"redaction": (), "media": (), "weights": ()}
+_DECIDING: Final = {_REAL: {**_SIMULATED_BY, POLICY: AUDIT.policy[POLICY]}, _SIMULATED: _SIMULATED_BY}
+"""Policies that decide about results, and the keys of them; all where none are named."""
 
 
 def policy_key(kind: str) -> str:
-    """What results of a kind stand for: the policies that decide."""
+    """What results of a kind stand for: the parts of policies that decide."""
     policies = load_policies()
-    return digest_of({name: policies.digest(name) for name in _DECIDING[kind]})[:_DIGITS]
+    return digest_of({name: policies.digest(name, *keys) for name, keys in _DECIDING[kind].items()})[:_DIGITS]
 
 
 def study(key: str) -> dict[str, Any]:

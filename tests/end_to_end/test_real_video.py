@@ -22,13 +22,15 @@ def filmed_fleet(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> T
     return fleet
 
 
-def test_both_drives_are_clean_and_no_gate_failed(filmed_fleet: TestFleet) -> None:
+def test_both_drives_are_clean_and_every_gate_passed_that_has_enough_to_judge(filmed_fleet: TestFleet) -> None:
     states = {row["drive_id"]: row for row in filmed_fleet.sql("select * from bronze.drive_status")}
     assert {name: (row["status"], row["day"]) for name, row in states.items()} == {
         "road": ("clean", ROAD_DAY),
         "walk": ("clean", WALK_DAY),
     }
-    assert set(filmed_fleet.gates().values()) == {"pass"}
+    unsure = {gate: outcome for gate, outcome in filmed_fleet.gates().items() if outcome != "pass"}
+    # Thirteen metres on foot are too few to judge how often triggers fire.
+    assert unsure == {("gold/trigger_exposure", "rate", f"{WALK_DAY}|south"): "inconclusive"}
 
 
 def test_the_day_comes_from_the_receiver_and_else_from_the_container(filmed_fleet: TestFleet) -> None:
