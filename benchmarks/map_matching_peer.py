@@ -1,6 +1,6 @@
 """Map matching beside leuvenmapmatching, on the same traces over the same map: positions per CPU second and mismatch.
 
-    pip install leuvenmapmatching
+    pip install leuvenmapmatching rtree
     python -m benchmarks.map_matching_peer --map baltimore.osm.pbf [--routes 5]
 
 The peer gets the same roads as straight pieces between the points of every edge, the true spread of the positions, and

@@ -1,27 +1,27 @@
 """Precision and recall of the shipped triggers on simulated drives, against what really happened in them.
 
-`python -m benchmarks.trigger_study FOLDER` over drives that `benchmarks.trigger_drives` made. Triggers run as the
-pipeline runs them, on the rows of silver that ingestion wrote. Events within 10 % of a trigger's threshold or least
-duration are scored apart: which side of it they are on is up to the sensors' noise. So is speeding where privacy
-withholds the position, and with it the road. Intervals are 95 %, resampled by drive. Definitions and limits were tuned
-on seeds below 1000; those from 10,000 to 11,033 were looked at, or made, under earlier policies.
+`python -m benchmarks.trigger_study FOLDER [PAGE]` over drives that `benchmarks.trigger_drives` made; with a page, its
+tables and what is missed are written there (`trigger_page.py`). Triggers run as the pipeline runs them, on the rows of
+silver that ingestion wrote. Events within 10 % of a trigger's threshold or least duration are scored apart: which side
+of it they are on is up to the sensors' noise. So is speeding where privacy withholds the position, and with it the
+road. Intervals are 95 %, resampled by drive. Definitions and limits were tuned on seeds below 1000; those from 10,000
+to 11,105 were looked at, or made, under earlier policies.
 """
 
 import json
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow.parquet as pq
 
 from benchmarks.simulated_drives import FULL_VEHICLE
+from benchmarks.trigger_page import Score, page
 from benchmarks.trigger_surroundings import SEEN
 from benchmarks.trigger_truth import NS_PER_S, Occurrence, occurrences
-from fleet_assets.evidence.bootstrap import cluster_bootstrap
-from fleet_assets.evidence.intervals import Interval, clopper_pearson
 from fleet_assets.mining.scene_detection_and_event_triggers.drive_signals import drive_signals
 from fleet_assets.policy.canonical import parse_canonical_signals
 from fleet_assets.policy.documents import load_policies
@@ -35,31 +35,9 @@ NEAR_NS: Final = 1_000_000_000
 """An event is the one that happened if they overlap or are no further apart than this."""
 OWN_THRESHOLDS: Final = {"gnss_denied": 2.5}
 """Of triggers without one in the policy: seconds of silence that alignment bridges (max_gap_s of the position)."""
-WITHIN_NS: Final = 200_000_000
-FIRST_UNSEEN: Final = 11_034
+FIRST_UNSEEN: Final = 11_106
 NEEDS_POSITION: Final = ("speeding",)
 """Triggers that cannot watch where positions are withheld."""
-
-
-@dataclass
-class Score:
-    """Counts of one trigger, by drive.
-
-    Attributes:
-        hits: Occurrences that were found, of those clear of the threshold.
-        misses: Occurrences that were not.
-        right: Events at which something clear of the threshold happened.
-        wrong: Events clear of the threshold that nothing happened at.
-        apart: Occurrences and events within the band.
-        late_ns: Start and end of events that were hits, against the truth.
-    """
-
-    hits: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    misses: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    right: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    wrong: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    apart: int = 0
-    late_ns: list[tuple[int, int]] = field(default_factory=list)
 
 
 def _near(one: Occurrence, other: Occurrence) -> bool:
@@ -123,27 +101,6 @@ def score_drive(  # noqa: PLR0917 - what is compared, then where it is counted
     return notes
 
 
-def _share(good: Mapping[int, int], bad: Mapping[int, int]) -> str:
-    drives = sorted(set(good) | set(bad))
-    top = [good.get(drive, 0) for drive in drives]
-    whole = [good.get(drive, 0) + bad.get(drive, 0) for drive in drives]
-    if not sum(whole):
-        return "none"
-    interval = cluster_bootstrap(top, whole, confidence=0.95, seed=1, n_resamples=2000)
-    if not isinstance(interval, Interval):
-        # All drives alike: each counts once, right or not.
-        clean = sum(one == all_ for one, all_ in zip(top, whole, strict=True))
-        interval = clopper_pearson(clean, len(drives), 0.95)
-    return f"{sum(top) / sum(whole):.3f} [{interval.low:.3f}, {interval.high:.3f}] n={sum(whole)}"
-
-
-def _within(score: Score, place: int) -> str:
-    if not score.late_ns:
-        return "none"
-    inside = sum(abs(pair[place]) <= WITHIN_NS for pair in score.late_ns)
-    return f"{inside / len(score.late_ns):.3f}"
-
-
 def found_events(folder: Path, compiled: CompiledTriggers) -> dict[str, list[Occurrence]]:
     """What the triggers find in the rows of silver of one drive."""
     policies = load_policies()
@@ -167,24 +124,27 @@ def withheld_apart(true: Sequence[Occurrence], folder: Path) -> list[Occurrence]
     return [replace(one, edge=one.edge or not first <= one.start_ns <= one.end_ns <= last) for one in true]
 
 
-def study(folder: Path, *, told: bool, seeds: range) -> None:
-    """Score all drives of a folder and print the table.
+def scores_of(folder: Path, seeds: range) -> tuple[dict[str, Score], dict[int, str], list[str]]:
+    """Score all drives of a folder.
 
     Args:
         folder: Where the drives are.
-        told: Print every miss and false event.
         seeds: Seeds that count.
+
+    Returns:
+        Scores by trigger, the condition of each drive by its seed, and every miss and false event in words.
     """
     policies = load_policies()
     canonical = parse_canonical_signals(policies["canonical_signals"], policies.digest("canonical_signals"))
     compiled = compile_triggers(policies["triggers"], policies.digest("triggers"), canonical, vehicle_spec=FULL_VEHICLE)
     scores = {one.name: Score() for one in compiled.triggers}
-    conditions: dict[str, int] = defaultdict(int)
+    conditions: dict[int, str] = {}
+    told: list[str] = []
     for made in sorted(folder.glob("*/made.json"), key=lambda path: int(path.parent.name)):
         drive, seed = made.parent, int(made.parent.name)
         if seed not in seeds:
             continue
-        conditions[json.loads(made.read_text())["condition"]] += 1
+        conditions[seed] = json.loads(made.read_text())["condition"]
         true, found = occurrences(drive / "truth"), found_events(drive, compiled)
         true["gnss_denied"] = [
             one for one in true["gnss_denied"] if one.value > (1 - BAND) * OWN_THRESHOLDS["gnss_denied"]
@@ -196,17 +156,21 @@ def study(folder: Path, *, told: bool, seeds: range) -> None:
                 continue
             limits = Limits.of(trigger, policies["triggers"]["triggers"][trigger.name])
             notes = score_drive(seed, true[trigger.name], found[trigger.name], limits, scores[trigger.name])
-            for note in notes if told else ():
-                print(f"{seed} {trigger.name}: {note}")
-    hours = sum(conditions.values()) * 300 / 3600
-    print(f"{sum(conditions.values())} drives, {hours:.1f} h, {dict(conditions)}")
-    print("| trigger | recall | precision | in the band | start within 200 ms | end within 200 ms |")
-    print("|---|---|---|---|---|---|")
-    for name, score in scores.items():
-        recall, precision = _share(score.hits, score.misses), _share(score.right, score.wrong)
-        print(f"| {name} | {recall} | {precision} | {score.apart} | {_within(score, 0)} | {_within(score, 1)} |")
+            told += [f"{seed} {trigger.name}: {note}" for note in notes]
+    return scores, conditions, told
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Score what a folder holds, print the table, and write the page if one is named."""
+    places = [Path(word) for word in arguments if not word.startswith("--")]
+    seeds = range(1000) if "--tuning" in arguments else range(FIRST_UNSEEN, 10**9)
+    scores, conditions, told = scores_of(places[0], seeds)
+    print("\n".join(told if "--told" in arguments else ()))
+    text = page(scores, conditions, load_policies()["triggers"]["version"])
+    print(text)
+    for target in places[1:]:
+        target.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    tuning = "--tuning" in sys.argv
-    study(Path(sys.argv[1]), told="--told" in sys.argv, seeds=range(1000) if tuning else range(FIRST_UNSEEN, 10**9))
+    main(sys.argv[1:])

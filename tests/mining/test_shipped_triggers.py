@@ -134,9 +134,45 @@ def test_positions_that_are_withheld_are_no_loss_of_reception() -> None:
     own = {**driving(30.0, 10.0), "lat_deg": place}
     assert events("gnss_denied", {**own, "gnss_speed_mps": speed}) == []
     silent = np.where(np.isnan(place), np.nan, speed)
-    for lost in ({**own, "gnss_speed_mps": silent}, own):
-        (found,) = events("gnss_denied", lost)
-        assert (found.start_ns, found.end_ns) == (10_000_000_000, 20_000_000_000)
+    (found,) = events("gnss_denied", {**own, "gnss_speed_mps": silent})
+    assert (found.start_ns, found.end_ns) == (10_000_000_000, 20_000_000_000)
+    nowhere_shown = np.full(count, np.nan)
+    (found,) = events("gnss_denied", {**own, "lat_deg": nowhere_shown, "gnss_speed_mps": silent})
+    assert (found.start_ns, found.end_ns) == (10_000_000_000, 20_000_000_000)
+
+
+def test_a_receiver_that_never_tells_a_speed_cannot_be_told_from_privacy() -> None:
+    place = np.full(len(instants(30.0)), 48.0)
+    place[100:] = np.nan
+    assert events("gnss_denied", {**driving(30.0, 10.0), "lat_deg": place}) == []
+    (trigger,) = (one for one in TRIGGERS.triggers if one.name == "gnss_denied")
+    assert "gnss_speed_mps" in trigger.signals - trigger.optional
+
+
+@pytest.mark.parametrize(("speed_mps", "gap_m", "bend_m"), [(10.0, 11.0, 40.0), (12.0, 13.0, 80.0), (14.0, 9.0, 40.0)])
+def test_who_is_followed_along_a_winding_lane_does_not_come_into_the_way(
+    speed_mps: float, gap_m: float, bend_m: float
+) -> None:
+    # The vehicle still turns right where the one ahead turns left: its way leaves them aside, then comes over to them.
+    s_m = np.arange(0.0, 300.0, 0.1)
+    winds = (s_m > 60.0) & (s_m < 60.0 + 1.5 * bend_m)
+    curvature = np.where(winds, 0.03 * np.sin(2.0 * np.pi * (s_m - 60.0) / bend_m), 0.0)
+    course = np.cumsum(curvature) * 0.1
+    east, north = np.cumsum(np.cos(course)) * 0.1, np.cumsum(np.sin(course)) * 0.1
+
+    def ahead_and_left(t: Floats) -> tuple[Floats, Floats]:
+        own_m, other_m = speed_mps * t, speed_mps * t + 3.7 + gap_m
+        heading = np.interp(own_m, s_m, course)
+        away = [np.interp(other_m, s_m, axis) - np.interp(own_m, s_m, axis) for axis in (east, north)]
+        return (
+            away[0] * np.cos(heading) + away[1] * np.sin(heading),
+            away[1] * np.cos(heading) - away[0] * np.sin(heading),
+        )
+
+    turning = speed_mps * np.interp(speed_mps * instants(12.0) / 1e9, s_m, curvature)
+    own = {**driving(12.0, speed_mps), "yaw_rate_radps": turning}
+    followed = seen(12.0, lambda t: ahead_and_left(t)[0], lambda t: ahead_and_left(t)[1], 0.0)
+    assert events("cut_in", own, followed) == []
 
 
 def test_who_is_asked_to_take_over_did_not_drive_however_short_the_engagement_was() -> None:
