@@ -23,6 +23,7 @@ from resources.processes import (
     forgive_crashes,
     process_identity,
     runs_elsewhere,
+    was_interrupted,
 )
 
 RUN_KEY_TAG: Final = "dagster/run_key"
@@ -113,6 +114,7 @@ class Crank:
 
         Raises:
             RuntimeError: When it does not come to rest, naming what keeps asking.
+            KeyboardInterrupt: When a person stopped it, also inside a run.
         """
         close_lost_runs(self.instance)
         forgive_crashes(self.instance)
@@ -179,6 +181,8 @@ class Crank:
             run_config=_QUIET,
             raise_on_error=False,
         )
+        if was_interrupted(outcome.all_events):
+            raise KeyboardInterrupt
         if (error := crash_of(outcome.all_events)) is not None:
             raise RuntimeError(f"a check crashed on {'|'.join(partition)}: {error}")
         return tuple(_gates(outcome, "|".join(partition)))
@@ -233,6 +237,8 @@ class Crank:
                 raise_on_error=False,
                 run_id=run_id,
             )
+        if was_interrupted(outcome.all_events):
+            raise KeyboardInterrupt
         result = RunResult(
             run_id=outcome.run_id,
             source=source,

@@ -7,6 +7,7 @@ do not depend on the machine.
 import multiprocessing
 import os
 import resource
+import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -55,9 +56,11 @@ class Engine(Protocol):
         ...
 
 
-def _single_thread() -> None:
+def _settle() -> None:
+    """A worker starts: one thread, and no last words at Ctrl-C, of which the process that waits for it tells."""
     import pyarrow as pa
 
+    signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
 
@@ -80,7 +83,7 @@ def _pool(workers: int) -> ProcessPoolExecutor:
             os.environ[variable] = "1"  # whatever the caller's shell says: threads would change the last bits
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(_PRELOAD))
-        _pools[workers] = ProcessPoolExecutor(workers, mp_context=context, initializer=_single_thread)
+        _pools[workers] = ProcessPoolExecutor(workers, mp_context=context, initializer=_settle)
     return _pools[workers]
 
 

@@ -100,6 +100,13 @@ def crash_of(events: Iterable[dg.DagsterEvent]) -> str | None:
     return None
 
 
+def was_interrupted(events: Iterable[dg.DagsterEvent]) -> bool:
+    """Whether a person stopped the run: Dagster takes Ctrl-C for a failure of the step that it meets."""
+    name = dg.DagsterExecutionInterruptedError.__name__
+    errors = (event.step_failure_data.error for event in events if event.is_step_failure)
+    return any(error is not None and error.cls_name == name for error in errors)
+
+
 def forgive_crashes(instance: dg.DagsterInstance) -> None:
     """Give every plan whose runs crashed one more attempt: a person asks again, the disk may have room by now.
 

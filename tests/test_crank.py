@@ -1,5 +1,6 @@
 """The crank ticks sensors in order, executes what they ask for at once, and stops when nobody asks for anything."""
 
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -22,11 +23,13 @@ class Workshop:
         answers: What each sensor says.
         made: Assets in the order in which they were made.
         ticked: Sensors in the order of their ticks.
+        on_make: Called while an asset is made.
     """
 
     answers: dict[str, Answer]
     made: list[str] = field(default_factory=list)
     ticked: list[str] = field(default_factory=list)
+    on_make: Callable[[], None] = lambda: None
 
     def definitions(self) -> dg.Definitions:
         """Everything, as the crank gets it."""
@@ -39,6 +42,7 @@ class Workshop:
         @dg.asset(name=name)
         def make() -> None:
             self.made.append(name)
+            self.on_make()
 
         return make
 
@@ -113,3 +117,13 @@ def test_a_fleet_that_never_comes_to_rest_says_what_keeps_asking(monkeypatch: py
     with pytest.raises(RuntimeError, match=r"not at rest after 3 rounds; last asked for: \('wheel',\)"):
         shop.turn(["wheels"])
     assert shop.made == ["wheel"] * 3
+
+
+def test_whoever_stops_it_inside_a_run_stops_all_of_it() -> None:
+    """Dagster makes Ctrl-C a failure of the step that it meets; the next request must not be executed then."""
+    shop = Workshop(
+        {"wheels": lambda _: "wheel", "wagons": lambda _: "wagon"}, on_make=lambda: signal.raise_signal(signal.SIGINT)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        shop.turn(["wheels", "wagons"])
+    assert shop.made == ["wheel"]
