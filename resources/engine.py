@@ -60,7 +60,8 @@ def _settle() -> None:
     """A worker starts: one thread, and no last words at Ctrl-C, of which the process that waits for it tells."""
     import pyarrow as pa
 
-    signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as with nohup
+        signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
 
