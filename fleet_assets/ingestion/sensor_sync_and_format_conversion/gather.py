@@ -128,17 +128,7 @@ def _unserved(sensor: SensorSpec, streams: Sequence[StreamPlan]) -> list[str]:
     return found
 
 
-def plan_sensor(spec: VehicleSpec, sensor: SensorSpec, dbcs: Mapping[str, DbcText]) -> SensorPlan:
-    """Match one sensor of a spec with its CAN database, if it has one.
-
-    Args:
-        spec: The vehicle spec.
-        sensor: A sensor of it.
-        dbcs: Text of each database that the spec names.
-
-    Raises:
-        InvalidSpecError: When the database lacks a message or signal that the sensor asks for.
-    """
+def _plan_sensor(spec: VehicleSpec, sensor: SensorSpec, dbcs: Mapping[str, DbcText]) -> SensorPlan:
     if sensor.dbc is None:
         return SensorPlan(sensor, (_plan_stream(sensor, None, 0),))
     dbc = dbcs[sensor.dbc]
@@ -163,7 +153,7 @@ def plan_sensors(spec: VehicleSpec, dbcs: Mapping[str, DbcText]) -> tuple[Sensor
     Raises:
         InvalidSpecError: When a database lacks a message or signal that the spec asks for.
     """
-    return tuple(plan_sensor(spec, spec.sensors[name], dbcs) for name in sorted(spec.sensors))
+    return tuple(_plan_sensor(spec, spec.sensors[name], dbcs) for name in sorted(spec.sensors))
 
 
 def _frames(stream: StreamPlan, message: MessageLayout, batch: Batch) -> NDArray[np.intp]:

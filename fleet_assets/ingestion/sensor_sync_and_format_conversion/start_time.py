@@ -18,7 +18,7 @@ from fleet_assets.ingestion.sensor_sync_and_format_conversion.gather import (
     Selector,
     SensorPlan,
     decode_sources,
-    plan_sensor,
+    plan_sensors,
 )
 from fleet_assets.policy.vehicles import VehicleSpec
 
@@ -112,10 +112,11 @@ def agreed_offset_ns(offsets: NDArray[np.float64]) -> float | None:
 
 
 def _sensor_offset(recording: Recording, spec: VehicleSpec, dbcs: Mapping[str, DbcText]) -> tuple[int, str] | None:
+    plans = {plan.sensor.name: plan for plan in plan_sensors(spec, dbcs)} if spec.utc_from else {}
     for name in spec.utc_from:
-        sensor = spec.sensors[name]
-        offset = agreed_offset_ns(_stated_offsets(recording, plan_sensor(spec, sensor, dbcs)))
+        offset = agreed_offset_ns(_stated_offsets(recording, plans[name]))
         if offset is not None:
+            sensor = plans[name].sensor
             # The time stamp is later than the instant that the sensor speaks of, by its latency.
             return round(offset) + sensor.latency_mean_ns, GNSS if sensor.kind == GNSS else SENSOR
     return None
