@@ -187,7 +187,8 @@ def test_any_share_of_any_number_of_drives_is_met_to_a_few(share: float, count: 
     requests = [ShiftRequest("night_share", share), ShiftRequest("rain_share", share)]
     drives = [shift_of(requests, number) for number in range(1, count + 1)]
     for name in ("night", "rain"):
-        assert abs(sum(getattr(drive, name) for drive in drives) - share * count) <= 5
+        # The largest distance of any share among the first 300 places, found by trying all of them: 4.074 and 3.924.
+        assert abs(sum(getattr(drive, name) for drive in drives) - share * count) <= 4.1
     assert abs(sum(drive.night and drive.rain for drive in drives) - share**2 * count) <= 0.08 * count + 4
 
 
