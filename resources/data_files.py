@@ -3,6 +3,7 @@
 Commits do not belong here (see `iceberg.py`).
 """
 
+import errno
 import hashlib
 import io
 import os
@@ -115,12 +116,13 @@ class DataFiles:
 
         Raises:
             FileNotFoundError: When a committed file is gone, naming it.
+            OSError: When one is damaged, naming it and the remedy.
             AccessDeniedError: When the table holds personal data and class raw is not granted.
         """
         check_table(self.granted, table)
         schema = table.arrow_schema if columns is None else pa.schema([table.arrow_schema.field(c) for c in columns])
         schema = _encoded(schema) if encoded else schema
-        parts = [self._read_one(entry.path, schema) for entry in entries if entry.rows]
+        parts = [self._readable(entry.path, schema) for entry in entries if entry.rows]
         return parts[0] if len(parts) == 1 else pa.concat_tables([schema.empty_table(), *parts])
 
     def read_bytes(self, path: str) -> bytes:
@@ -129,6 +131,15 @@ class DataFiles:
             return local.read_bytes()
         with self._remote(path).new_input(path).open() as stream:
             return bytes(stream.read())
+
+    def _readable(self, path: str, schema: pa.Schema) -> pa.Table:
+        try:
+            return self._read_one(path, schema)
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowInvalid, OSError) as error:
+            told = f"damaged data file ({error}). `fleet verify --mend` makes it again"
+            raise OSError(errno.EIO, told, path) from error
 
     def _read_one(self, path: str, schema: pa.Schema) -> pa.Table:
         local = local_path(path)

@@ -114,6 +114,20 @@ def test_a_staged_file_is_named_by_what_it_holds_and_reads_back(tmp_path: Path) 
     assert found.schema == TABLE.arrow_schema
 
 
+@pytest.mark.parametrize("kept", [0, 40, -40])
+def test_a_damaged_file_is_named_with_the_remedy_and_a_lost_one_as_lost(tmp_path: Path, kept: int) -> None:
+    files = DataFiles({})
+    entry = files.stage(str(tmp_path), FIRST, "car1", "f" * 24, rows("car1", FIRST, [1, 2, 3]))
+    path = Path(entry.path.removeprefix("file://"))
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(OSError, match=r"damaged data file .*`fleet verify --mend`") as damaged:
+        files.read(TABLE, [entry])
+    assert damaged.value.filename == entry.path
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        files.read(TABLE, [entry])
+
+
 def test_files_are_read_in_the_order_in_which_they_are_given(tmp_path: Path) -> None:
     files = DataFiles({})
     partition: Partition = FIRST
