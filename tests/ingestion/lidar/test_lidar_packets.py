@@ -124,11 +124,12 @@ def test_hesai_keeps_the_last_of_two_returns_that_are_equal_or_hardly_apart() ->
 
 
 def test_a_pandar_return_lies_where_the_manual_says() -> None:
-    # Channel 1 of a Pandar40P looks up by 15 degrees and lags by 1.042 degrees; y is straight ahead of the connector.
+    # Channel 1 of a Pandar40P looks up by 14.882 degrees (15 in the manual's rounded list) and lags by 1.042 degrees;
+    # y is straight ahead of the connector.
     packet = pandar40p_packet([1104] * 10, only(9, 0, (2500, 30)))
     found = one(calibration_of("hesai_pandar40p"), [packet], packet_ns=[10**9])
-    azimuth, flat = np.radians(10.0), 10 * np.cos(np.radians(15))
-    expected = (flat * np.sin(azimuth - np.radians(0.002)), flat * np.cos(azimuth), 10 * np.sin(np.radians(15)))
+    azimuth, flat = np.radians(10.0), 10 * np.cos(np.radians(14.882))
+    expected = (flat * np.sin(azimuth - np.radians(0.002)), flat * np.cos(azimuth), 10 * np.sin(np.radians(14.882)))
     np.testing.assert_allclose(found.points.xyz[:, 0], expected, atol=2e-3)
     assert found.points.ring.tolist() == [39]
     # The last block begins 28.58 us before the time of the packet, channel 1 another 42.22 us before.

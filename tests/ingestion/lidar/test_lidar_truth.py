@@ -182,7 +182,7 @@ def mode_of(values: NDArray[np.float64]) -> float:
 
 
 @pytest.mark.parametrize(
-    ("folder", "most_turn_deg", "most_rise_deg"), [("hesai_40p", 0.001, 0.21), ("hesai_xt32", 0.131, 0.085)]
+    ("folder", "most_turn_deg", "most_rise_deg"), [("hesai_40p", 0.001, 0.0885), ("hesai_xt32", 0.131, 0.085)]
 )
 def test_hesais_lidars_agree_to_the_centimetre_once_each_ring_is_corrected(
     real_data: Path, folder: str, most_turn_deg: float, most_rise_deg: float
@@ -192,7 +192,8 @@ def test_hesais_lidars_agree_to_the_centimetre_once_each_ring_is_corrected(
     azimuth = np.degrees(np.arctan2(scans.places[:, 0], scans.places[:, 1]))
     half = np.floor(azimuth) % 2 == 0
     corrected, turned, risen = fitted(scans, found, calibration, half)
-    # These devices deviate from the manual's angles by this much, not the decoding: see the next test.
+    # These devices deviate from the nominal angles by this much, not the decoding: see the next test. Asked is 0.1
+    # degrees: the four lowest rings of this XT32 are turned by more, 0.102 to 0.130.
     assert np.abs(turned).max() < most_turn_deg
     assert np.abs(risen).max() < most_rise_deg
     ours = np.concatenate([one.points.xyz for one in decoded(scans, corrected)], axis=1).T
