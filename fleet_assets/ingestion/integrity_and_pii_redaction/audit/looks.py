@@ -1,17 +1,18 @@
 """Where the auditor sees a face or a plate in redacted pictures, and when that is an exposure.
 
 A hit of a detector is a question. It is an exposure when the area shows detail, when it is found again in other scales
-and places or can be read there, and when a bearer of faces or plates is seen around it. What is covered is decided
-elsewhere.
+and places or can be read there, and when a bearer of faces or plates is seen around it, a face where he would have his.
+What is covered is decided elsewhere.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fleet_assets.ingestion.integrity_and_pii_redaction.audit.bearing import around, bearing
 from fleet_assets.ingestion.integrity_and_pii_redaction.audit.cascade_look import CascadeLook
 from fleet_assets.ingestion.integrity_and_pii_redaction.audit.clearness import clearness
 from fleet_assets.ingestion.integrity_and_pii_redaction.audit.text_look import TextLook
@@ -94,24 +95,43 @@ class Auditor:
         again, words = look.again(picture, box)
         if again < rule["least_again"]:
             return False, f"{words}, {rule['least_again']} are needed"
-        bearer = self._bearer(picture, box, rule)
-        if bearer is None:
-            return False, f"{words}, but no {' or '.join(rule['borne_by'])} around it"
-        return True, f"{words}, on a {bearer}, {clear:.1f} grey levels"
+        shown, bearer = self._around(picture, box, rule)
+        if bearer is not None:
+            return True, f"{words}, on a {bearer}, {clear:.1f} grey levels"
+        if shown is not None:
+            return False, f"{words}, but not where the {shown} around it would have a {rule['kind']}"
+        return False, f"{words}, but no {' or '.join(rule['borne_by'])} around it"
 
-    def _bearer(self, picture: Picture, box: NDArray[np.float32], rule: Mapping[str, Any]) -> str | None:
-        """What is seen around a hit that may bear it, in any of the surroundings that are looked at."""
-        for around in rule["around"]:
-            width = box[2] - box[0]
-            wide = np.concatenate([
-                box[:2] - width * np.array([around["left"], around["above"]], dtype=np.float32),
-                box[2:] + width * np.array([around["right"], around["below"]], dtype=np.float32),
-            ])  # fmt: skip
-            (area,) = clipped(wide[None], picture.shape[1], picture.shape[0]).astype(np.int64)
-            left, top, right, bottom = (int(value) for value in area)
-            found = self._objects(np.ascontiguousarray(picture[top:bottom, left:right])).named(rule["borne_by"])
-            middle = (box[:2] + box[2:]) / 2.0 - np.array([left, top], dtype=np.float32)
-            inside = (found.boxes[:, :2] <= middle).all(axis=1) & (middle <= found.boxes[:, 2:]).all(axis=1)
-            if inside.any():
-                return found.names[int(found.labels[inside][0])]
-        return None
+    def _around(
+        self, picture: Picture, box: NDArray[np.float32], rule: Mapping[str, Any]
+    ) -> tuple[str | None, str | None]:
+        """What is seen around a hit, and what of it may bear the hit, in any of the surroundings that are looked at."""
+        shown = None
+        for wide in rule["around"]:
+            found = self._objects_in(picture, surroundings(box, wide)).named(rule["borne_by"])
+            found = found[around(found.boxes, box)]
+            shown = shown or _first(found)
+            if "bearer" in rule:
+                found = found[bearing(found.boxes, box, rule["bearer"])]
+            if len(found):
+                return shown, _first(found)
+        return shown, None
+
+    def _objects_in(self, picture: Picture, area: NDArray[np.float32]) -> Detections:
+        """Objects in an area, float32[4], with their boxes in the whole picture."""
+        (inside,) = clipped(area[None], picture.shape[1], picture.shape[0]).astype(np.int64)
+        left, top, right, bottom = (int(value) for value in inside)
+        found = self._objects(np.ascontiguousarray(picture[top:bottom, left:right]))
+        return replace(found, boxes=found.boxes + np.array([left, top, left, top], dtype=np.float32))
+
+
+def surroundings(box: NDArray[np.float32], wide: Mapping[str, float]) -> NDArray[np.float32]:
+    """A box, float32[4], with as many of its widths on every side as an entry of `around` says."""
+    width = box[2] - box[0]
+    before = width * np.array([wide["left"], wide["above"]], dtype=np.float32)
+    after = width * np.array([wide["right"], wide["below"]], dtype=np.float32)
+    return np.concatenate([box[:2] - before, box[2:] + after])
+
+
+def _first(found: Detections) -> str | None:
+    return found.names[int(found.labels[0])] if len(found) else None

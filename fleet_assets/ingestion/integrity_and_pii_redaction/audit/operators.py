@@ -37,7 +37,7 @@ _MARGIN: Final = 0.5
 """What a crop shows around the hit, in its sizes."""
 AUDIT: Final = Operator(
     name="integrity_and_pii_redaction.audit",
-    version=2,
+    version=3,
     inputs=("bronze.drives", "bronze.redacted_media", "bronze.redaction_boxes", "bronze.redaction_report"),
     outputs=(REDACTION_AUDIT.name, AUDITED_MEDIA.name),
     policy={POLICY: ("sample", "detectors", "objects")},
