@@ -1,7 +1,8 @@
 """Gate of the audit: nothing is exposed in redacted media, as far as a second detector sees."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from asset_checks.gates import Gate
@@ -18,6 +19,8 @@ from fleet_assets.provenance.ledger import Entry, Partition
 from fleet_assets.tables.audit import AUDITED_MEDIA, REDACTION_AUDIT
 from resources.platform import Fleet
 
+_READ_AT_ONCE: Final = 256
+"""Data files of one read; a window may take thousands."""
 EXPOSURE_POLICY: Final = {POLICY: ("exposure", "recall")}
 
 
@@ -39,16 +42,20 @@ def judge_exposure(fleet: Fleet, partition: Partition) -> Verdict:
 
 def _window(fleet: Fleet, redactions: set[str], most: int) -> list[Mapping[str, Any]]:
     """Rows of the last drives with media that were redacted like those of the partition."""
-    rows: list[Mapping[str, Any]] = []
-    drives = 0
+    return [row for rows in islice(_newest_first(fleet, redactions), most) for row in rows]
+
+
+def _newest_first(fleet: Fleet, redactions: set[str]) -> Iterator[list[Mapping[str, Any]]]:
+    """Rows drive by drive, of as many files as are asked for."""
     entries: Sequence[Entry] = [entry for entry in fleet.lake.entries(AUDITED_MEDIA) if entry.rows]
-    for entry in sorted(entries, key=lambda one: (one.partition, one.unit), reverse=True):
-        if drives == most:
-            break
-        own = [row for row in fleet.lake.read(AUDITED_MEDIA, [entry]).to_pylist() if row["redaction"] in redactions]
-        rows += own
-        drives += bool(own)
-    return rows
+    newest = sorted(entries, key=lambda one: (one.partition, one.unit), reverse=True)
+    for first in range(0, len(newest), _READ_AT_ONCE):
+        some = newest[first : first + _READ_AT_ONCE]
+        by_drive: dict[str, list[Mapping[str, Any]]] = {entry.unit: [] for entry in some}
+        for row in fleet.lake.read(AUDITED_MEDIA, some).to_pylist():
+            if row["redaction"] in redactions:
+                by_drive[row["drive_id"]].append(row)
+        yield from (rows for rows in by_drive.values() if rows)
 
 
 def audited_drives(rows: Any) -> list[AuditedDrive]:

@@ -127,7 +127,7 @@ def unheard_of(messages: int, waiting: int = 0, max_share: float = 0.25, **unkno
 
 
 EXPOSURE = "fleet_assets.ingestion.integrity_and_pii_redaction.audit.exposure"
-SEEN = ExposureRule(0.95, 0.05, 0.01, {"face": Recall(45, 50, 60), "plate": Recall(44, 50, 60)})
+SEEN = ExposureRule(0.95, 0.05, 0.01, 1, {"face": Recall(45, 50, 60), "plate": Recall(44, 50, 60)})
 BLIND = replace(SEEN, recall={"face": Recall(0, 5, 5)})
 
 
@@ -145,9 +145,9 @@ def answered(value: object) -> Verdict:
     return Verdict(Outcome.PASS, {"answer": str(value)}, POLICY, POLICY)
 
 
-def bounded(low: float, high: float, drives: int, recall: float) -> Scenario:
+def bounded(low: float, high: float, drives: int, recall: float, least: int = 1) -> Scenario:
     estimate = Estimate(low, high, drives, recall)
-    return lambda gate: gate(estimate, 0.25, 0.975, (POLICY, POLICY))
+    return lambda gate: gate(estimate, 0.25, replace(SEEN, least_drives=least), (POLICY, POLICY))
 
 
 TELEMETRY = "fleet_assets.ingestion.telemetry_and_bulk_ingestion.telemetry.verdicts"
@@ -226,6 +226,8 @@ JUDGED = [
             bounded(0.0, 0.126, 29, 0.5),
             bounded(0.0, 0.126, 40, 0.5),
             bounded(0.0, 0.126, 40, 0.0),
+            bounded(0.0, 0.125, 5, 0.5, 5),
+            bounded(0.0, 0.125, 5, 0.5, 6),
         ],
     ),
     Judged(

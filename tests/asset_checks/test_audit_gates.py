@@ -56,6 +56,11 @@ def small_window() -> GateFleet:
     return fleet.with_policy("audit", recall=MEASURED, exposure=exposure)
 
 
+def small_sample() -> GateFleet:
+    exposure = {**POLICIES["audit"]["exposure"], "least_drives": 3}
+    return beside(audited(0), 1).with_policy("audit", recall=MEASURED, exposure=exposure)
+
+
 SCENARIOS: dict[str, tuple[Callable[[], GateFleet], Outcome]] = {
     "nothing": (GateFleet, PASS),
     "one clean drive": (lambda: audited(0), PASS),
@@ -67,6 +72,7 @@ SCENARIOS: dict[str, tuple[Callable[[], GateFleet], Outcome]] = {
     "a fleet with bad drives elsewhere": (lambda: beside(audited(0), 30, exposures=1), FAIL),
     "bad drives elsewhere, redacted otherwise": (lambda: beside(audited(0), 30, 1, "before"), PASS),
     "bad drives before the window": (small_window, PASS),
+    "fewer drives than the least sample": (small_sample, INCONCLUSIVE),
     "a large clean fleet": (lambda: beside(audited(0), 480), PASS),
     "a recall that nobody measured": (
         lambda: audited(0).with_policy(

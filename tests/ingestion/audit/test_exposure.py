@@ -19,7 +19,7 @@ from fleet_assets.ingestion.integrity_and_pii_redaction.audit.exposure import (
 from fleet_assets.policy.documents import load_policies
 
 POLICY = "0" * 64
-RULE = ExposureRule(0.95, 0.05, 0.05, {"face": Recall(45, 50, 60), "plate": Recall(40, 50, 60)})
+RULE = ExposureRule(0.95, 0.05, 0.05, 1, {"face": Recall(45, 50, 60), "plate": Recall(40, 50, 60)})
 
 
 def drive(name: str, exposures: int = 0, *, wanted: int = 12, looked_at: int = 12, tracks: int = 10) -> AuditedDrive:
@@ -151,6 +151,34 @@ def test_tracks_that_are_exposed_at_the_limit_pass_in_at_most_one_of_twenty_case
         ]
         passed += tracks_share_verdict(window, rule, policy_digest=POLICY).outcome is Outcome.PASS
     assert clopper_pearson(passed, cases, 0.99, side="lower").low <= 1 - RULE.confidence
+
+
+def test_below_the_least_sample_nothing_is_said_and_at_it_the_bound_is() -> None:
+    rule = replace(RULE, least_drives=30)
+    held = judged([drive("own")], clean(29), rule=rule)
+    assert held.outcome is Outcome.INCONCLUSIVE
+    assert "there are 29, the least sample is 30" in held.missing[0]
+    assert judged([drive("own")], clean(30), rule=rule).outcome is Outcome.PASS
+    assert judged([drive("own")], [drive(str(number), 1) for number in range(29)], rule=rule).outcome is Outcome.FAIL
+
+
+def test_by_the_shipped_numbers_the_window_is_long_enough_to_pass_to_fail_and_to_be_open() -> None:
+    exposure = (policy := load_policies()["audit"])["exposure"]
+    rule = ExposureRule.from_policy(policy)
+    enough = [
+        enough_drives(rule.half, rule.recall_of_all, rule.max_drives_share),
+        enough_drives(rule.half, rule.recall_in_sample, rule.max_tracks_share),
+    ]
+    most = max(one or exposure["window_drives"] + 1 for one in enough)
+    assert most <= exposure["window_drives"]
+    window = clean(most)
+    passed = judged([drive("own")], window, rule=rule)
+    assert passed.outcome is Outcome.PASS
+    assert not {"drives.standing", "tracks.standing"} & set(passed.figures)
+    some = [drive(f"x{number}", 1) for number in range(most // 50)]
+    assert judged([drive("own")], [*window[len(some) :], *some], rule=rule).outcome is Outcome.INCONCLUSIVE
+    many = [drive(f"x{number}", 1) for number in range(most // 10)]
+    assert judged([drive("own")], [*window[len(many) :], *many], rule=rule).outcome is Outcome.FAIL
 
 
 def test_the_shipped_policy_names_a_recall_for_every_kind_that_the_auditor_looks_for() -> None:

@@ -8,8 +8,8 @@ that were redacted as now, whatever partition they are in.
 The bound is the exact upper one of the share in which the auditor saw something, divided by the exact lower bound of
 the auditor's own recall; each of the two is taken at half of the error. Until so many drives were looked at that no
 exposure at all would keep the bound within the limit, no result could pass and waiting for drives is no reason to hold
-the ones at hand: each of them was looked at itself, and the bound is only reported. An estimate that lies above the
-limit for certain fails from the first drive on.
+the ones at hand: each of them was looked at itself, and the bound is only reported. Below the policy's least sample
+nothing is said at all. An estimate that lies above the limit for certain fails from the first drive on.
 """
 
 import math
@@ -72,6 +72,7 @@ class ExposureRule:
         confidence: One-sided, of each bound.
         max_drives_share: Of drives with an exposed item.
         max_tracks_share: Of tracks.
+        least_drives: Fewest drives of the fleet's redaction of which anything is said.
         recall: Of the auditor, by kind. What is exposed may be all of one kind, so that the least one counts. A kind of
             which it may find nothing has no bound; the verdict names it.
     """
@@ -79,6 +80,7 @@ class ExposureRule:
     confidence: float
     max_drives_share: float
     max_tracks_share: float
+    least_drives: int
     recall: Mapping[str, Recall]
 
     @classmethod
@@ -89,6 +91,7 @@ class ExposureRule:
             limits["confidence"],
             limits["max_drives_share"],
             limits["max_tracks_share"],
+            limits["least_drives"],
             {kind: Recall(**counts) for kind, counts in kinds.items()},
         )
 
@@ -192,20 +195,21 @@ def enough_drives(half: float, recall: float, limit: float) -> int | None:
     return needed if needed <= MAX_TRIALS else None
 
 
-def judged(estimate: Estimate, limit: float, half: float, digests: tuple[str, str]) -> Verdict:
+def judged(estimate: Estimate, limit: float, rule: ExposureRule, digests: tuple[str, str]) -> Verdict:
     """What an estimate says about a share.
 
     Args:
         estimate: The estimate.
         limit: Largest share allowed.
-        half: Confidence of the upper bound.
+        rule: Confidence of the upper bound, and the least sample.
         digests: Of evidence and policy.
 
     Returns:
         Fail when the share is above the limit for certain; pass when it is within it for certain, or when there are
-        fewer drives than could show that; inconclusive otherwise, or when the auditor's recall may be nought.
+        fewer drives than could show that; inconclusive otherwise, below the least sample, or when the auditor's recall
+        may be nought.
     """
-    enough = enough_drives(half, estimate.recall, limit)
+    enough = enough_drives(rule.half, estimate.recall, limit)
     figures: dict[str, Figure] = {
         "window": estimate.drives,
         "at_least": estimate.seen_at_least,
@@ -216,6 +220,9 @@ def judged(estimate: Estimate, limit: float, half: float, digests: tuple[str, st
     }
     if estimate.seen_at_least > limit:
         return Verdict(Outcome.FAIL, figures, *digests)
+    if estimate.drives < rule.least_drives:
+        missing = (f"drives redacted as now: there are {estimate.drives}, the least sample is {rule.least_drives}",)
+        return Verdict(Outcome.INCONCLUSIVE, figures, *digests, missing)
     if estimate.at_most <= limit:
         return Verdict(Outcome.PASS, figures, *digests)
     if enough is None:
@@ -236,7 +243,7 @@ def drives_share_verdict(window: Sequence[AuditedDrive], rule: ExposureRule, *, 
     bounds = [clopper_pearson(seen, len(window), rule.half, side=side) for side in ("lower", "upper")]
     estimate = Estimate(bounds[0].low, bounds[1].high, len(window), rule.recall_of_all)
     digest = evidence_digest(sorted([one.drive_id, one.exposures] for one in window))
-    return judged(estimate, rule.max_drives_share, rule.half, (digest, policy_digest))
+    return judged(estimate, rule.max_drives_share, rule, (digest, policy_digest))
 
 
 def tracks_share_verdict(window: Sequence[AuditedDrive], rule: ExposureRule, *, policy_digest: str) -> Verdict:
@@ -261,7 +268,7 @@ def tracks_share_verdict(window: Sequence[AuditedDrive], rule: ExposureRule, *, 
         low, high = interval.low, interval.high
     digest = evidence_digest(sorted([one.drive_id, one.tracks, one.exposures] for one in with_tracks))
     estimate = Estimate(low, high, len(with_tracks), rule.recall_in_sample)
-    return judged(estimate, rule.max_tracks_share, rule.half, (digest, policy_digest))
+    return judged(estimate, rule.max_tracks_share, rule, (digest, policy_digest))
 
 
 def exposure_verdict(
