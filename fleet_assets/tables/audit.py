@@ -28,7 +28,7 @@ AUDITED_MEDIA: Final = Table(
 
 REDACTION_AUDIT: Final = Table(
     key=("bronze", "redaction_audit"),
-    description="What an independent second detector saw in redacted media, and whether a second look confirmed it.",
+    description="What the auditor's detectors saw in redacted media, and whether a second look confirmed it.",
     columns=(
         *PARTITION_COLUMNS,
         Column("camera", "string", "Camera of the vehicle spec"),

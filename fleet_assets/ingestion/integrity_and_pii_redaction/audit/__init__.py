@@ -1,1 +1,1 @@
-"""The audit of redaction: an independent second look at redacted media, and what it means for who may open them."""
+"""The audit of redaction: a second look at redacted media, and what it means for who may open them."""
