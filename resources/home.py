@@ -10,6 +10,7 @@ import yaml
 
 from fleet_assets.policy.documents import InvalidPolicyError, load_document, load_schema, validate
 from resources.data_files import write_atomically
+from resources.private_folders import close_to_others, make_private
 
 DEFAULT_FIRST_DAY: Final = "2018-01-01"
 DEFAULT_DEPOT: Final = "main"
@@ -49,7 +50,7 @@ class FleetHome:
 
     @property
     def landing(self) -> Path:
-        """Where uploads arrive."""
+        """Where uploads arrive, for this user alone: they are of class raw."""
         return self.path / "landing"
 
     @property
@@ -119,10 +120,10 @@ def home_path(given: str | None = None) -> Path:
 
 
 def open_home(path: Path) -> FleetHome:
-    """Open a home; a new one is made with one depot.
+    """Open a home; a new one is made with one depot. A landing zone that is open to other users is closed to them.
 
     Raises:
-        HomeError: When the folder cannot be made or written.
+        HomeError: When the folder cannot be made or written, or its landing zone cannot be closed to other users.
         InvalidPolicyError: When `fleet.yaml` breaks its schema.
     """
     config = path / CONFIG_NAME
@@ -133,12 +134,20 @@ def open_home(path: Path) -> FleetHome:
     else:
         home = FleetHome(path)
     try:
-        for folder in (home.landing, home.lake, home.objects, home.dbc_folder):
+        for folder in (home.lake, home.objects, home.dbc_folder):
             folder.mkdir(parents=True, exist_ok=True)
+        make_private(home.landing)
         if not (path / "dagster.yaml").exists():
             write_atomically(path / "dagster.yaml", _INSTANCE_CONFIG.encode())
     except OSError as error:
         raise HomeError(f"{path}: cannot be written ({error.strerror}). Choose another FLEET_HOME.") from error
+    try:
+        close_to_others(home.landing)
+    except OSError as error:
+        raise HomeError(
+            f"{home.landing}: uploads are open to other users and this one may not close them ({error.strerror}). "
+            "Give the folder to the user that runs the fleet (chown, chmod 700)."
+        ) from error
     if not config.exists():
         home.save()
     return home

@@ -1,4 +1,8 @@
-"""The landing zone: one folder per upload, complete once its `manifest.json` is there, and telemetry batches."""
+"""The landing zone: one folder per upload, complete once its `manifest.json` is there, and telemetry batches.
+
+Uploads are of class raw: whatever is written here, only this user may open. Who is handed a landing zone at all is the
+platform's business (`platform.py`).
+"""
 
 import hashlib
 import os
@@ -23,6 +27,7 @@ from fleet_assets.provenance.manifest import (
 )
 from resources.data_files import write_atomically
 from resources.objects import copy_and_hash
+from resources.private_folders import PRIVATE_FILE, make_private
 
 INCOMING_PREFIX: Final = ".incoming-"
 
@@ -121,7 +126,7 @@ class LocalLanding:
         target = self.root / folder / named(file.sha256)
         try:
             if not target.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
+                make_private(target.parent)
                 (staged / file.path).replace(target)
         finally:
             self.discard(staged)
@@ -145,7 +150,8 @@ class LocalLanding:
         try:
             for path, source in sources:
                 copy = staged / path
-                copy.parent.mkdir(parents=True, exist_ok=True)
+                make_private(copy.parent)
+                copy.touch(PRIVATE_FILE)
                 digest = hashlib.sha256()
                 with source.open("rb", buffering=0) as reader, copy.open("wb", buffering=0) as writer:
                     size = copy_and_hash(reader, writer, digest, progress)

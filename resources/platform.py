@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr
 from fleet_assets.policy.documents import Policies, load_policies
 from fleet_assets.provenance.ledger import FINGERPRINT_LENGTH, LOG_UNIT_LENGTH, Partition
 from fleet_assets.provenance.leftovers import Leftovers
-from fleet_assets.provenance.objects import ObjectStore
+from fleet_assets.provenance.objects import ObjectStore, check_landing
 from fleet_assets.provenance.platform import Landing
 from fleet_assets.provenance.restate import Report, Step, Wanted, restate
 from fleet_assets.provenance.signing import Verifier
@@ -92,7 +92,12 @@ class Fleet(dg.ConfigurableResource[None]):
 
     @property
     def landing(self) -> Landing:
-        """Where uploads arrive."""
+        """Where uploads arrive.
+
+        Raises:
+            AccessDeniedError: When class raw is not granted: uploads are recordings as they came.
+        """
+        check_landing(tuple(self.granted))
         if self.bucket:
             return S3Landing(self.bucket, self.settings.path / "cache", self.endpoint_url)
         return LocalLanding(self.settings.landing)

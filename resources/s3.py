@@ -18,6 +18,7 @@ from fleet_assets.provenance.manifest import (
     parse_manifest,
 )
 from fleet_assets.provenance.objects import ObjectRef, check_access, check_content
+from resources.private_folders import PRIVATE_FILE, make_private
 
 PART_BYTES: Final = 16 << 20
 _clients: dict[str, Any] = {}
@@ -46,11 +47,12 @@ def _list(client: Any, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
 
 
 def _fetch(client: Any, bucket: str, key: str, target: Path) -> Path:
-    """Download to a cache file whose name only ever shows whole content."""
+    """Download to a cache file of this user alone, whose name only ever shows whole content."""
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_private(target.parent)
         partial = target.with_name(f".partial-{target.name}-{os.getpid()}-{threading.get_ident()}")
         client.download_file(bucket, key, str(partial))
+        partial.chmod(PRIVATE_FILE)
         partial.replace(target)
     return target
 

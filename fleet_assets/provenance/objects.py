@@ -101,6 +101,19 @@ def check_table(granted: tuple[str, ...], table: Table) -> None:
         )
 
 
+def check_landing(granted: tuple[str, ...]) -> None:
+    """Refuse the landing zone to whoever is not granted class raw: uploads are recordings as they came.
+
+    Raises:
+        AccessDeniedError: Naming what is granted and the way out.
+    """
+    if RAW not in granted:
+        raise AccessDeniedError(
+            f"the landing zone holds uploads of class {RAW!r}, which are not readable here "
+            f"(granted: {', '.join(granted)}). Use what ingestion made of them: tables, and objects of class open."
+        )
+
+
 def check_content(name: str, found: ObjectRef, expected: ObjectRef) -> None:
     """Compare copied bytes with what the manifest promised.
 

@@ -89,7 +89,7 @@ class Platform(Protocol):
 
     @property
     def landing(self) -> Landing:
-        """Where uploads arrive."""
+        """Where uploads arrive; for who is granted class raw."""
         ...
 
     @property

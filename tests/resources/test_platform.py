@@ -69,11 +69,17 @@ def test_a_platform_without_the_grant_cannot_open_raw_recordings(tmp_path: Path)
         Fleet(home=str(tmp_path)).objects.exists("a" * 64, "raw")
 
 
+@pytest.mark.parametrize("bucket", ["", "mine"])
+def test_a_platform_without_the_grant_is_handed_no_landing_zone(tmp_path: Path, bucket: str) -> None:
+    with pytest.raises(AccessDeniedError, match=r"landing zone.*'raw'.*granted: open.*class open"):
+        _ = Fleet(home=str(tmp_path), bucket=bucket, endpoint_url="http://127.0.0.1:1").landing
+
+
 def test_a_bucket_moves_objects_and_landing_zone_to_s3(tmp_path: Path) -> None:
-    platform = Fleet(home=str(tmp_path), bucket="mine", endpoint_url="http://127.0.0.1:1")
+    platform = Fleet(home=str(tmp_path), granted=["raw"], bucket="mine", endpoint_url="http://127.0.0.1:1")
     assert isinstance(platform.objects, S3Objects)
     assert isinstance(platform.landing, S3Landing)
-    assert platform.objects.granted == ("open",)
+    assert platform.objects.granted == ("raw",)
 
 
 def test_today_is_the_last_day_unless_a_test_or_a_replay_says_otherwise(tmp_path: Path) -> None:
