@@ -5,7 +5,7 @@ areas' domain modules.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,7 +58,9 @@ def metadata_of(verdict: Verdict) -> Mapping[str, Any]:
     }
 
 
-def gate_checks(gates: Sequence[Gate], partitions_def: PartitionsDefinitions) -> list[dg.AssetChecksDefinition]:
+def gate_checks(
+    gates: Sequence[Gate], partitions_def: PartitionsDefinitions, ingested: Collection[dg.AssetKey] = ()
+) -> list[dg.AssetChecksDefinition]:
     """The blocking checks of gates: one step per table, since every step of a run has a price of its own.
 
     Inconclusive counts as failed, and says what evidence is missing. A gate can be asked alone, too.
@@ -66,15 +68,24 @@ def gate_checks(gates: Sequence[Gate], partitions_def: PartitionsDefinitions) ->
     Args:
         gates: Gates, in graph order.
         partitions_def: Partitions definition of each table, by its partition columns.
+        ingested: Tables that the ingestion area makes. Their gates may open what its assets may; gates of all other
+            tables get the platform as later areas have it, without class raw.
     """
     by_table: dict[str, list[Gate]] = {}
     for gate in gates:
         by_table.setdefault(gate.table.name, []).append(gate)
-    return [_table_checks(own, partitions_def[own[0].table.partition_by]) for own in by_table.values()]
+    return [
+        _table_checks(
+            own,
+            partitions_def[own[0].table.partition_by],
+            "ingestion" if own[0].key.asset_key in ingested else "fleet",
+        )
+        for own in by_table.values()
+    ]
 
 
 def _table_checks(
-    gates: Sequence[Gate], partitions_def: dg.PartitionsDefinition[Any] | None
+    gates: Sequence[Gate], partitions_def: dg.PartitionsDefinition[Any] | None, platform: str
 ) -> dg.AssetChecksDefinition:
     by_key = {gate.key: gate for gate in gates}
     specs = [
@@ -84,13 +95,19 @@ def _table_checks(
         for key, gate in by_key.items()
     ]
 
-    @dg.multi_asset_check(name=f"gates_of_{'_'.join(gates[0].table.key)}", specs=specs, can_subset=True)
-    def checks(context: dg.AssetCheckExecutionContext, ingestion: Fleet) -> Iterator[dg.AssetCheckResult]:
+    @dg.multi_asset_check(
+        name=f"gates_of_{'_'.join(gates[0].table.key)}",
+        specs=specs,
+        can_subset=True,
+        required_resource_keys={platform},
+    )
+    def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        fleet: Fleet = getattr(context.resources, platform)
         partition = from_dagster(context.partition_key) if partitions_def is not None else ()
         crashed: list[Exception] = []
         for key in sorted(context.selected_asset_check_keys, key=list(by_key).index):
             try:
-                yield _result(by_key[key], ingestion, partition)
+                yield _result(by_key[key], fleet, partition)
             except Exception as error:  # noqa: BLE001 - raised below, once its neighbours have been asked
                 error.add_note(f"in gate {key.to_user_string()}")
                 crashed.append(error)

@@ -61,6 +61,8 @@ REQUEST_BOOK = dg.AssetSpec(
 """External and without deps: feedback edges are data, and this cuts their cycles."""
 
 
+INGESTION: Final = "ingestion"
+"""The area whose assets and gates may open class raw."""
 OPEN: Final = "open"
 """Access class of every area but ingestion; whichever platform ingestion has, the others see the same one."""
 GOLD_LAYER: Final = "gold"
@@ -142,7 +144,8 @@ def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, A
     for gate in named:
         guarded.setdefault(gate.table.name, []).append(Guard(gate.key, gate.policy))
     conditional = [key for asset in assets for key in asset.keys if asset.automation_conditions_by_key.get(key)]
-    gates = gate_checks(named, by_columns)
+    specs = [spec for asset in assets for spec in asset.specs]
+    gates = gate_checks(named, by_columns, {spec.key for spec in specs if spec.group_name == INGESTION})
     bulk = [dg.AssetKey(list(t.key)) for t in tables.values() if t.kind is TableKind.BULK]
     # Logs are written by the assets of bulk tables, which cannot be run without them.
     bulk += [dg.AssetKey(list(table.key)) for table in (INGESTION_LOG, REDACTION_SIGNATURES)]
@@ -156,7 +159,7 @@ def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, A
             *telemetry_sensors(automation["landing_interval_s"], guarded),
             *map_sensors(automation["landing_interval_s"], guarded),
             *mining_sensors(automation["landing_interval_s"], guarded),
-            area_automation("ingestion", [key for key in conditional if not _is_with_events(key)]),
+            area_automation(INGESTION, [key for key in conditional if not _is_with_events(key)]),
             area_automation("mining", [key for key in conditional if _is_with_events(key)]),
             sweep_sensor(
                 "restatement_sweep",

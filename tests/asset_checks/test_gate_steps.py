@@ -1,6 +1,6 @@
 """The gates of one table are one step of a run, and still gates of their own."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -37,7 +37,15 @@ def crashes(fleet: Fleet, partition: Partition) -> Verdict:
     raise ZeroDivisionError("no drives")
 
 
-def run(home: Path, judges: dict[str, Judge], asked: Sequence[str] | None = None) -> dg.ExecuteInProcessResult:
+def may_open(fleet: Fleet, partition: Partition) -> Verdict:
+    """Says which access classes the platform at hand is granted."""
+    del partition
+    return Verdict(Outcome.PASS, {"granted": " ".join(fleet.granted)}, EMPTY_ROOT, EMPTY_ROOT)
+
+
+def run(
+    home: Path, judges: dict[str, Judge], asked: Sequence[str] | None = None, ingested: Collection[dg.AssetKey] = ()
+) -> dg.ExecuteInProcessResult:
     """Materialise the table and what follows it, or (asked) only judge by some gates."""
     gates = [Gate(TABLE, name, f"{name} holds.", judge) for name, judge in judges.items()]
 
@@ -49,8 +57,8 @@ def run(home: Path, judges: dict[str, Judge], asked: Sequence[str] | None = None
 
     defs = dg.Definitions(
         assets=[toy, after],
-        asset_checks=gate_checks(gates, {("day", "depot"): DAY_DEPOT}),
-        resources={"ingestion": Fleet(home=str(home))},
+        asset_checks=gate_checks(gates, {("day", "depot"): DAY_DEPOT}, ingested),
+        resources={"ingestion": Fleet(home=str(home), granted=["raw", "open"]), "fleet": Fleet(home=str(home))},
     )
     job = defs.resolve_implicit_global_asset_job_def()
     with dg.DagsterInstance.ephemeral() as instance:
@@ -107,3 +115,13 @@ def test_a_gate_can_be_asked_alone(tmp_path: Path) -> None:
     assert result.success
     assert judged(result) == {"fresh": "pass"}
     assert made(result) == set()
+
+
+@pytest.mark.parametrize(
+    ("ingested", "granted"), [((dg.AssetKey(list(TABLE.key)),), "raw open"), ((), "open")], ids=["ingestion", "later"]
+)
+def test_only_gates_of_tables_that_ingestion_makes_may_open_raw(
+    tmp_path: Path, ingested: Collection[dg.AssetKey], granted: str
+) -> None:
+    (found,) = run(tmp_path, {"whole": may_open}, ingested=ingested).get_asset_check_evaluations()
+    assert found.metadata["granted"].value == granted

@@ -19,7 +19,6 @@ from fleet_assets.build import build_defs
 from fleet_assets.policy.documents import load_policies
 from fleet_assets.provenance.objects import AccessDeniedError, ObjectRef
 from resources.platform import Fleet
-from resources.profiles import profile_named
 from resources.sql import QueryError, query
 from tests.end_to_end.marked_pictures import (
     marked_picture,
@@ -32,7 +31,6 @@ from tests.end_to_end.marked_pictures import (
 from tests.harness import TestFleet, utc_ns
 from tests.photo_factory import SPEC
 
-AREAS = ("mining", "training", "release", "deployment", "monitoring", "governance", "reliability")
 DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 Picture = NDArray[np.uint8]
 pytestmark = pytest.mark.slow
@@ -166,27 +164,6 @@ def test_no_digest_in_a_readable_table_opens_an_object_with_the_mark(taken: Test
     for digest in opened:
         pictures = pictures_in_bytes(fleet.objects.local(digest, "open").read_bytes())
         assert not any(map(shows_mark, pictures))
-
-
-@pytest.mark.parametrize("profile", ["local", "aws", "k8s"])
-def test_every_profile_gives_later_areas_class_open_only(profile: str) -> None:
-    resources = profile_named(profile).resources
-    assert resources["fleet"].granted == ["open"]
-    assert [key for key, one in resources.items() if "raw" in one.granted] == ["ingestion"]
-
-
-@pytest.mark.parametrize("area", AREAS)
-def test_only_ingestion_asks_for_the_resource_that_opens_raw(area: str) -> None:
-    """An asset of another area that takes `ingestion` would be granted raw: there is none."""
-    graph = build_defs().resolve_asset_graph()
-    asked = {
-        key.to_user_string()
-        for key in graph.get_all_asset_keys()
-        if graph.get(key).group_name == area
-        and not graph.get(key).is_external
-        and "ingestion" in graph.get(key).assets_def.required_resource_keys  # fmt: skip
-    }
-    assert asked == set()
 
 
 def test_sql_of_a_later_area_knows_no_table_with_personal_data(taken: TestFleet) -> None:
