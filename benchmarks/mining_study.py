@@ -33,7 +33,7 @@ from fleet_assets.mining.steps import CLIP_VECTORS_STEP, EVENTS_STEP
 from fleet_assets.policy.documents import Policies, load_policies
 from fleet_assets.provenance.ledger import Entry
 from fleet_assets.provenance.restate import Moved, UnitTask
-from fleet_assets.tables import all_tables
+from fleet_assets.tables import Table, all_tables
 from fleet_assets.tables.catalog import SEARCH_DOCUMENTS
 from fleet_assets.tables.silver import CLIPS
 from resources.data_files import DataFiles
@@ -88,11 +88,7 @@ def put_through(folder: Path, place: str, policies: Policies) -> tuple[dict[str,
     made = {**made, "bronze.drives": tables["bronze.drives"].from_rows([drive]), CLIPS.name: CLIPS.from_rows(clips)}
     entries: dict[str, Entry] = {}
     for name, rows in made.items():
-        columns = {
-            one.name: rows[one.name] if one.name in rows.column_names else pa.nulls(rows.num_rows, one.type)
-            for one in tables[name].arrow_schema
-        }
-        data = tables[name].conform(pa.table(columns))
+        data = _whole(rows, tables[name], about, clips)
         entries[name] = files.stage(f"{place}/{name}", (), folder.name, "0" * 24, data)
     context = {"drive": drive, "objects": LocalObjects(place, ("open",)), "weights": WeightStore(policies)}
     for step in STEPS:
@@ -111,6 +107,22 @@ def put_through(folder: Path, place: str, policies: Policies) -> tuple[dict[str,
         for row in clips
     }
     return entries, slices
+
+
+def _whole(rows: pa.Table, table: Table, about: Mapping[str, str], clips: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows with all columns of their table: the drive's folder has only those that triggers read."""
+    columns = dict(zip(rows.column_names, rows.columns, strict=True))
+    if "t_ns" in columns and "clip_id" not in columns:
+        ordered = sorted(clips, key=lambda row: row["start_ns"])
+        places = np.searchsorted([row["start_ns"] for row in ordered], rows["t_ns"].to_numpy(), side="right") - 1
+        columns["clip_id"] = pa.array([ordered[max(0, at)]["clip_id"] for at in places.tolist()])
+    for one in table.arrow_schema:
+        if one.name not in columns:
+            value = about.get(one.name)
+            columns[one.name] = (
+                pa.nulls(rows.num_rows, one.type) if value is None else pa.array([value] * rows.num_rows)
+            )
+    return table.conform(pa.table(columns).select(table.arrow_schema.names))
 
 
 def read_drives(folder: Path, place: str) -> Study:

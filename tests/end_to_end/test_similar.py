@@ -113,7 +113,7 @@ def test_an_unknown_clip_modality_or_version_says_what_there_is(driven: TestFlee
         (clip, "--modality", "image"): "gold.missing_embeddings",
         (clip, "--modality", "smell"): "There are: image, trajectory, text",
         (clip, "--index-version", "99"): "version 1",
-        (clip, "--model", "none"): "trajectory by resampled_motion",
+        (clip, "--model", "none"): "trajectory by motion_with_extremes",
     }
     for words, told in cases.items():
         result = CliRunner().invoke(main, ["similar", *words, "--home", str(driven.home)])

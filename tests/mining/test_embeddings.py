@@ -10,10 +10,11 @@ from fleet_assets.mining.embeddings_and_vector_index.motion import Moved, motion
 from fleet_assets.mining.embeddings_and_vector_index.operators import (
     CATALOG,
     EMBED_CLIPS,
+    extremes_of,
     model_digest,
     sentence_model,
 )
-from fleet_assets.mining.embeddings_and_vector_index.words import clip_text, columns_of
+from fleet_assets.mining.embeddings_and_vector_index.words import Known, clip_sentences, columns_of
 from fleet_assets.perception.vectors import cosines
 from fleet_assets.policy.documents import load_policies
 from fleet_assets.tables import all_tables
@@ -22,35 +23,49 @@ from resources.weights import WeightStore
 POLICIES = load_policies()
 WORDS: Mapping[str, Any] = POLICIES["embeddings"]["words"]
 MOTION: Mapping[str, Any] = POLICIES["embeddings"]["motion"]
-DESCRIBED = {"triggers": {"hard_brake": "The vehicle slows down hard."}}
+EXTREMES = extremes_of(POLICIES)
+KNOWN = {"triggers": {"hard_brake": Known("The vehicle slows down hard.", 5.0)}}
 GRID_NS = 100_000_000
 
 
 # -- words ---------------------------------------------------------------------------------------------------------
 
 
-def said(**rows: Any) -> str:
+def said(**rows: Any) -> dict[str, float]:
     tables = {"catalog": CATALOG, "road": "silver.enriched_clips", "event": "gold.event_windows"}
     empty = {name: dict.fromkeys(columns) for name, columns in columns_of(WORDS).items()}
-    return clip_text(WORDS, {tables[name]: [{**empty[tables[name]], **row}] for name, row in rows.items()}, DESCRIBED)
+    return clip_sentences(WORDS, {tables[name]: [{**empty[tables[name]], **row}] for name, row in rows.items()}, KNOWN)
 
 
 def test_events_come_first_with_their_description_then_tags_road_and_weather() -> None:
-    text = said(
+    sentences = said(
         event={"trigger": "hard_brake"},
         catalog={"tags": "night hard_brake"},
         road={"road_class": "motorway_link", "work_zone": True, "precipitation_mm_h": 5.0},
     )
-    assert text == (
-        "hard brake: The vehicle slows down hard. at night. hard braking. on a motorway link road. "
-        "through a construction zone with road works. in rain. in heavy rain"
-    )
+    assert list(sentences) == [
+        "hard brake: The vehicle slows down hard",
+        "at night",
+        "hard braking",
+        "on a motorway link road",
+        "through a construction zone with road works",
+        "in rain",
+        "in heavy rain",
+    ]
 
 
 def test_what_is_not_known_is_not_said_and_nothing_is_said_twice() -> None:
-    assert said(road={"precipitation_mm_h": None, "work_zone": False, "visibility_m": 5000.0}) == ""
+    assert said(road={"precipitation_mm_h": None, "work_zone": False, "visibility_m": 5000.0}) == {}
     event = {"trigger": "swerve"}
-    assert clip_text(WORDS, {"gold.event_windows": [event, event]}, DESCRIBED) == "swerve"
+    assert clip_sentences(WORDS, {"gold.event_windows": [event, event]}, KNOWN) == {"swerve": 1.0}
+
+
+def test_the_rarer_an_event_usually_is_the_more_its_sentence_counts_and_never_less_than_another() -> None:
+    usual = {"a": Known("A.", 0.5), "b": Known("B.", 20.0), "c": Known("C.", 300.0)}
+    events = [{"trigger": name} for name in usual]
+    found = clip_sentences(WORDS, {"gold.event_windows": events}, {"triggers": usual})
+    assert found == {"a: A": pytest.approx(6.502, abs=1e-3), "b: B": pytest.approx(2.813, abs=1e-3), "c: C": 1.0}
+    assert said(catalog={"tags": "night"}) == {"at night": 1.0}
 
 
 def test_every_phrase_reads_columns_that_there_are() -> None:
@@ -58,7 +73,7 @@ def test_every_phrase_reads_columns_that_there_are() -> None:
     for name, columns in columns_of(WORDS).items():
         assert name in EMBED_CLIPS.inputs
         assert {*columns, "clip_id"} <= set(tables[name].arrow_schema.names)
-    assert set(signals_of(MOTION)) <= set(tables["silver.signals"].arrow_schema.names)
+    assert set(signals_of(MOTION, EXTREMES)) <= set(tables["silver.signals"].arrow_schema.names)
 
 
 def test_every_tag_of_the_catalog_has_words_of_its_own() -> None:
@@ -73,7 +88,7 @@ def moved(speed: Any, yaw_rate: Any = 0.0, **more: Any) -> Moved:
     values = np.asarray(speed, dtype=np.float64)
     signals = {"speed_mps": values, "yaw_rate_radps": np.broadcast_to(np.asarray(yaw_rate, float), values.shape)}
     t_ns = np.arange(len(values), dtype=np.int64) * GRID_NS
-    return motion_vector(t_ns, {**signals, **more}, MOTION)
+    return motion_vector(t_ns, {**signals, **more}, MOTION, EXTREMES)
 
 
 def likeness(one: Moved, other: Moved) -> float:
@@ -99,7 +114,8 @@ def test_the_vector_depends_on_the_clip_alone_and_has_one_length() -> None:
     assert one.vector is not None
     assert short.vector is not None
     features = MOTION["course"]["points"] + len(MOTION["levels"]["quantiles"])
-    assert len(one.vector) == len(short.vector) == len(MOTION["channels"]) * features + 1
+    length = len(MOTION["channels"]) * features + 1 + len(MOTION["extremes"]["kinds"])
+    assert len(one.vector) == len(short.vector) == length
     assert one.vector.dtype == np.float32
     again = moved(braking(5.0))
     assert again.vector is not None
@@ -142,6 +158,7 @@ def test_a_model_is_another_one_when_weights_or_what_shapes_a_vector_change_and_
     own = model_digest(sentence_model(WORDS), weights)
     assert own == model_digest(sentence_model({**WORDS, "phrases": []}), weights)
     assert own != model_digest(sentence_model({**WORDS, "most_tokens": 128}), weights)
+    assert own != model_digest(sentence_model({**WORDS, "pooled": "one_text"}), weights)
     assert own != model_digest({**sentence_model(WORDS), "weights": "efficientnet_lite0"}, weights)
     assert model_digest(MOTION, None) != model_digest({**MOTION, "anchor": 2}, None)
 
@@ -151,4 +168,5 @@ def test_features_are_cut_off_where_the_policy_says() -> None:
     assert wild.vector is not None
     points = MOTION["course"]["points"]
     most = MOTION["limit"] * MOTION["course"]["weight"] / np.sqrt(points)
-    assert wild.vector[:points] == pytest.approx(np.full(points, most))
+    anchor = wild.vector[-1 - len(MOTION["extremes"]["kinds"])] / MOTION["anchor"]
+    assert wild.vector[:points] / anchor == pytest.approx(np.full(points, most))

@@ -1,8 +1,10 @@
-"""How a clip moves, as a vector: the course of a few channels over time, and which of their values occur.
+"""How a clip moves, as a vector: the course of a few channels over time, which of their values occur, what is extreme.
 
-The course tells when something happens, the quantiles that it happens at all, wherever in the clip. Values are
-standardised with frozen numbers of the policy, so that a vector never depends on other clips. The constant at the end
-anchors the direction: of clips near the centre of all channels only noise would be left to compare.
+The course tells when something happens, the quantiles that it happens at all, wherever in the clip, and the extremes
+(`extremes.py`) keep what is rare from being lost in both: course and quantiles together have length one, whatever they
+are, and extremes are measured by that. Values are standardised with frozen numbers of the policy, so that a vector
+never depends on other clips. The constant anchors the direction: of clips near the centre of all channels only noise
+would be left to compare.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,6 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fleet_assets.mining.embeddings_and_vector_index.extremes import Extremes
+from fleet_assets.perception.vectors import units
 
 _NS_PER_S: Final = 1e9
 Floats = NDArray[np.float64]
@@ -29,18 +34,22 @@ class Moved:
     samples: int
 
 
-def signals_of(policy: Mapping[str, Any]) -> list[str]:
-    """Signals that the channels read, in order of text."""
-    return sorted({source["signal"] for channel in policy["channels"].values() for source in channel["of"]})
+def signals_of(policy: Mapping[str, Any], extremes: Extremes) -> list[str]:
+    """Signals that the channels and the extremes read, in order of text."""
+    channels = {source["signal"] for channel in policy["channels"].values() for source in channel["of"]}
+    return sorted(channels | extremes.signals)
 
 
-def motion_vector(t_ns: NDArray[np.int64], signals: Mapping[str, Floats], policy: Mapping[str, Any]) -> Moved:
+def motion_vector(
+    t_ns: NDArray[np.int64], signals: Mapping[str, Floats], policy: Mapping[str, Any], extremes: Extremes
+) -> Moved:
     """The features of one clip.
 
     Args:
         t_ns: int64[n], its grid instants in order.
         signals: float64[n] by signal, NaN where nothing was measured; a signal that is not on the grid is left out.
         policy: Key `motion` of the document `embeddings`.
+        extremes: Its extremes, compiled.
     """
     seconds = (t_ns - t_ns[0]) / _NS_PER_S if len(t_ns) else np.empty(0)
     known = np.ones(len(t_ns), dtype=bool)
@@ -57,7 +66,8 @@ def motion_vector(t_ns: NDArray[np.int64], signals: Mapping[str, Floats], policy
         return Moved(None, samples)
     weights = [channel.get("weight", 1.0) for channel in policy["channels"].values()]
     blocks = [weight * _features(values, policy) for weight, values in zip(weights, series, strict=True)]
-    return Moved(np.concatenate([*blocks, [policy["anchor"]]]).astype(np.float32), samples)
+    ordinary = units(np.concatenate([*blocks, [policy["anchor"]]]))
+    return Moved(np.concatenate([ordinary, extremes(t_ns, signals)]).astype(np.float32), samples)
 
 
 def _channel(

@@ -12,15 +12,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fleet_assets.mining.embeddings_and_vector_index.extremes import Extremes, compile_extremes
 from fleet_assets.mining.embeddings_and_vector_index.motion import motion_vector, signals_of
-from fleet_assets.mining.embeddings_and_vector_index.words import clip_text, columns_of
+from fleet_assets.mining.embeddings_and_vector_index.words import Known, clip_sentences, columns_of
 from fleet_assets.perception.embedding import FeatureNetwork
 from fleet_assets.perception.preprocessing import InputSpec
 from fleet_assets.perception.runtime import single_threaded_opencv
 from fleet_assets.perception.sentences import SentenceNetwork
-from fleet_assets.perception.vectors import by_space, drive_root, matrix, vector_sha256
+from fleet_assets.perception.vectors import by_space, drive_root, matrix, units, vector_sha256
 from fleet_assets.perception.weights import WeightSource
-from fleet_assets.policy.documents import digest_of
+from fleet_assets.policy.canonical import parse_canonical_signals
+from fleet_assets.policy.documents import Policies, digest_of
 from fleet_assets.provenance.fingerprints import Operator
 from fleet_assets.provenance.objects import ObjectStore
 from fleet_assets.provenance.restate import UnitTask
@@ -42,7 +44,7 @@ EMBED_PICTURES: Final = Operator(
 )
 EMBED_CLIPS: Final = Operator(
     name="embeddings_and_vector_index.embed_clips",
-    version=1,
+    version=2,
     inputs=(
         "bronze.drives",
         CATALOG,
@@ -52,7 +54,11 @@ EMBED_CLIPS: Final = Operator(
         PICTURE_EMBEDDINGS.name,
     ),
     outputs=(CLIP_EMBEDDINGS.name, MISSING_EMBEDDINGS.name),
-    policy={POLICY: ("pictures", "words", "motion"), "triggers": ("triggers",)},
+    policy={
+        POLICY: ("pictures", "words", "motion"),
+        "triggers": ("triggers",),
+        "canonical_signals": ("grid_ms", "signals", "lead"),
+    },
     libraries=("numpy", "onnxruntime"),
     names_weights=(POLICY,),
 )
@@ -81,8 +87,8 @@ def model_digest(policy: Mapping[str, Any], weights: WeightSource | None) -> str
 
 
 def sentence_model(policy: Mapping[str, Any]) -> dict[str, Any]:
-    """What of the key `words` shapes the vector of a given text; which texts are made is another matter."""
-    return {name: policy[name] for name in ("weights", "most_tokens")}
+    """What of the key `words` shapes the vector of given texts; which texts are made is another matter."""
+    return {name: policy[name] for name in ("weights", "most_tokens", "pooled")}
 
 
 @lru_cache(maxsize=2)
@@ -200,11 +206,15 @@ def _of_words(task: UnitTask, clips: Sequence[Mapping[str, Any]]) -> _Part:
     part = _Part(policy["modality"], policy["weights"], model_digest(sentence_model(policy), weights), NO_WORDS)
     rows = _by_clip(task, clips, policy)
     triggers = task.policies["triggers"]["triggers"]
-    descriptions = {"triggers": {name: body["description"] for name, body in triggers.items()}}
+    known = {name: Known(body["description"], body["rate"]["usual_per_100km"]) for name, body in triggers.items()}
+    sentences = {clip: clip_sentences(policy, own, {"triggers": known}) for clip, own in rows.items()}
     network = open_sentences(policy, weights)
-    for clip in clips:
-        if text := clip_text(policy, rows[clip["clip_id"]], descriptions):
-            part.vectors[clip["clip_id"]] = network(text)
+    read = {text: network(text) for text in dict.fromkeys(text for own in sentences.values() for text in own)}
+    for clip, own in sentences.items():
+        if own:
+            vectors = units(np.array([read[text][0] for text in own]))
+            mean = np.average(vectors, axis=0, weights=list(own.values())).astype(np.float32)
+            part.vectors[clip] = (mean, sum(read[text][1] for text in own))
     return part
 
 
@@ -231,16 +241,22 @@ def _require_source(task: UnitTask, name: str, columns: set[str]) -> None:
         raise UnknownSourceError(f"policy {POLICY}: {name} has no columns {', '.join(unknown)}. See docs/tables.md.")
 
 
+def extremes_of(policies: Policies) -> Extremes:
+    """The extremes of motion, compiled for the fleet's signals."""
+    canonical = parse_canonical_signals(policies["canonical_signals"], policies.digest("canonical_signals"))
+    return compile_extremes(policies[POLICY]["motion"]["extremes"], canonical)
+
+
 def _of_motion(task: UnitTask) -> _Part:
-    policy = task.policies[POLICY]["motion"]
+    policy, extremes = task.policies[POLICY]["motion"], extremes_of(task.policies)
     part = _Part(policy["modality"], policy["model"], model_digest(policy, None), NO_MOTION)
-    there = [name for name in signals_of(policy) if name in task.tables[SIGNALS].arrow_schema.names]
+    there = [name for name in signals_of(policy, extremes) if name in task.tables[SIGNALS].arrow_schema.names]
     rows = task.read(SIGNALS, ["clip_id", "t_ns", *there], encoded=True)
     clips = rows["clip_id"].combine_chunks()
     for clip_id in pc.unique(clips).to_pylist() if rows.num_rows else ():
         own = rows.filter(pc.equal(rows["clip_id"], clip_id))
         signals = {name: pc.cast(own[name], pa.float64()).to_numpy() for name in there}
-        moved = motion_vector(own["t_ns"].to_numpy(), signals, policy)
+        moved = motion_vector(own["t_ns"].to_numpy(), signals, policy, extremes)
         part.vectors[clip_id] = (moved.vector, moved.samples)
     return part
 
