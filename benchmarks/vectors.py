@@ -1,8 +1,9 @@
 """The vector index beside faiss: recall against latency, the price of drives, near-duplicates in little memory.
 
 Vectors: features of real photos, their 128 principal components, extended to any number by a Gaussian mixture that is
-fitted to them. Both sides are counted in CPU time. `python -m benchmarks.vectors make|search|scan FOLDER COUNT` are the
-parts; `python -m benchmarks.run vectors` runs them in processes of their own. VECTORS_COUNTS names other sizes.
+fitted to them. Both sides are counted in CPU time. `python -m benchmarks.vectors PART FOLDER COUNT` does one of make,
+search, scan and twins; `python -m benchmarks.run vectors` runs all in processes of their own. VECTORS_COUNTS names
+other sizes.
 """
 
 import json
@@ -18,8 +19,9 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.measure import ROOT, in_subprocess, report
+from fleet_assets.perception.near_duplicates import near_duplicates
 from fleet_assets.perception.projection import fit
-from fleet_assets.perception.vectors import Space, Vectors, nearest, units, vector_sha256
+from fleet_assets.perception.vectors import Space, Vectors, cosines, nearest, units, vector_sha256
 from fleet_assets.policy.documents import load_policies
 from fleet_assets.provenance.ledger import Entry
 from fleet_assets.tables.embeddings import CLIP_EMBEDDINGS
@@ -203,13 +205,33 @@ def scan(folder: Path, count: int) -> dict[str, Any]:
     return {"planted": len(copies), "found": twins, "cpu_s": time.process_time() - before, "peak_mb": memory}
 
 
+def twins(folder: Path, count: int) -> dict[str, Any]:
+    """All near-duplicates among all vectors of the index: CPU, memory, and by comparing a sample with everything."""
+    features = np.load(folder / "features.npy")
+    index = Shelf(folder / str(count)).index
+    before = time.process_time()
+    found = list(near_duplicates(index.scan(SPACE), TWIN_COSINE))
+    spent = time.process_time() - before
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    asked = next(mixture(features, CLIPS_PER_DRIVE, 1))
+    names = [f"d000000-{at:05d}" for at in range(len(asked))]
+    told = {frozenset((one.first, one.second)) for one in found}
+    exact: set[frozenset[str]] = set()
+    for others, block in index.scan(SPACE):
+        for row, column in zip(*np.nonzero(cosines(asked, block) >= TWIN_COSINE), strict=True):
+            exact |= {frozenset((names[row], others[column]))}
+    exact = {pair for pair in exact if len(pair) == 2}  # noqa: PLR2004 - a pair
+    sampled = {pair for pair in told if pair & set(names)}
+    return {"pairs": len(found), "cpu_s": spent, "peak_mb": memory, "sample": len(exact), "same": sampled == exact}
+
+
 def vectors(folder: Path) -> None:
     """All of it, in processes of their own, and the tables."""
     if not PHOTOS.is_dir():
         print(f"left out: no photos at {PHOTOS}")
         return
     np.save(folder / "features.npy", real_features())
-    kept, upkeep, scans, curves = [], [], [], []
+    kept, upkeep, scans, curves, pairs = [], [], [], [], []
     for count in COUNTS:
         made, _ = in_subprocess("benchmarks.vectors", "make", str(folder), str(count))
         upkeep.append({"vectors": count, **made})
@@ -227,14 +249,17 @@ def vectors(folder: Path) -> None:
         ]
         scanned, _ = in_subprocess("benchmarks.vectors", "scan", str(folder), str(count))
         scans.append({"vectors": count, **scanned})
+        alike, _ = in_subprocess("benchmarks.vectors", "twins", str(folder), str(count))
+        pairs.append({"vectors": count, **alike})
     report("recall against CPU milliseconds per query", curves)
     report(f"the fastest setting with recall@10 of at least {LEAST}", kept)
     report("CPU of building, of growth with new lists, of one more drive (median of three), of a query alone", upkeep)
     ratio = upkeep[-1]["added_cpu_s"] / upkeep[0]["added_cpu_s"]
     print(f"  one more drive, {COUNTS[-1]} vectors against {COUNTS[0]}: {ratio:.2f}")
     report("near-duplicates of 200 clips among all, exactly, in blocks", scans)
+    report("all pairs of near-duplicates, and whether those of 500 clips are the ones that comparing them finds", pairs)
 
 
 if __name__ == "__main__":
-    part = {"make": make, "search": search, "scan": scan}[sys.argv[1]]
+    part = {"make": make, "search": search, "scan": scan, "twins": twins}[sys.argv[1]]
     print(json.dumps(part(Path(sys.argv[2]), int(sys.argv[3]))))

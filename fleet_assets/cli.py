@@ -7,6 +7,7 @@ from fleet_assets.commands.deliver import ingest, withdraw
 from fleet_assets.commands.demo import demo
 from fleet_assets.commands.depots import depot
 from fleet_assets.commands.drives import drives, replay
+from fleet_assets.commands.duplicates import duplicates
 from fleet_assets.commands.export import export
 from fleet_assets.commands.gates import check, reconcile
 from fleet_assets.commands.identity import digest, lineage, plan
@@ -33,7 +34,7 @@ def main() -> None:
 
 COMMANDS = (
     *(demo, ingest, simulate, telemetry, map_group, weather, depot, vehicle, triggers, drives, replay, audit, withdraw),
-    *(sql, search, similar, mine, export, check, plan, digest, verify, reconcile, requests, lineage),
+    *(sql, search, similar, duplicates, mine, export, check, plan, digest, verify, reconcile, requests, lineage),
 )
 for command in COMMANDS:
     main.add_command(command)

@@ -89,6 +89,12 @@ def cosines(queries: Vectors, others: Vectors) -> NDArray[np.float64]:
     return np.round(one @ other.T, _DECIMALS)
 
 
+def cosines_of_pairs(ones: Vectors, others: Vectors) -> NDArray[np.float64]:
+    """Cosines of vectors and their counterparts, float64[n], rounded like `cosines`."""
+    products: NDArray[np.float64] = _directions(ones) * _directions(others)
+    return np.asarray(np.round(products.sum(axis=1), _DECIMALS))
+
+
 def drive_root(rows: Iterable[tuple[str, str, str]]) -> str:
     """Merkle root over (clip, model digest, vector digest)."""
     return merkle_root((f"{clip}\x00{model_digest}", digest) for clip, model_digest, digest in rows)

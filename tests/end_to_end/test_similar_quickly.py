@@ -50,6 +50,26 @@ def test_the_most_similar_clips_are_the_exactly_nearest_ones(shared_fleet: TestF
     assert answer["index"]["clips"] == len(moving)
 
 
+def test_all_pairs_of_clips_that_are_nearly_the_same_are_found(shared_fleet: TestFleet, moving: dict[str, Any]) -> None:
+    clips = sorted(moving)
+    near = cosines(*[np.array([moving[name] for name in clips])] * 2)
+    least = float(np.quantile(near[np.triu_indices(len(clips), 1)], 0.7)) - 1e-6
+    expected = {
+        frozenset((clips[one], clips[other])) for one, other in zip(*np.nonzero(np.triu(near >= least, 1)), strict=True)
+    }
+    asking = ("duplicates", "--modality", "trajectory", "--cosine", str(least))
+    said = asked(shared_fleet, *asking, "--limit", "100000")
+    assert {frozenset((row["first"], row["second"])) for row in said["results"]} == expected
+    assert (said["pairs"], said["clips"]) == (len(expected), len(frozenset().union(*expected)))
+    ranked = [row["cosine"] for row in said["results"]]
+    assert ranked == sorted(ranked, reverse=True)
+    few = asked(shared_fleet, *asking, "--limit", "1")
+    assert (few["pairs"], few["results"]) == (len(expected), said["results"][:1])
+    assert asked(shared_fleet, "duplicates", "--modality", "trajectory")["least_cosine"] < 1.0
+    for words in (("--cosine", "0"), ("--modality", "smell")):
+        assert CliRunner().invoke(main, ["duplicates", *words, "--home", str(shared_fleet.home)]).exit_code == 2
+
+
 def test_words_find_the_clips_that_are_told_in_them(shared_fleet: TestFleet) -> None:
     said = asked(shared_fleet, "similar", "--words", "a car that drives in daylight", "-k", "2")
     assert said["modality"] == "text"

@@ -1,8 +1,9 @@
-"""More like this: the clips nearest to a clip or to words, for programs and for the command `fleet similar`.
+"""More like this: clips nearest to a clip or to words, and clips that are nearly the same; for programs and commands.
 
 Here belongs which vectors are compared, and what to say where there are none. The index is handed in.
 """
 
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fleet_assets.mining.embeddings_and_vector_index.operators import open_sentences
+from fleet_assets.perception.near_duplicates import Twins, near_duplicates
 from fleet_assets.perception.neighbours import IndexVersion, Neighbour, NoIndexError, VectorIndex
 from fleet_assets.perception.vectors import units
 from fleet_assets.perception.weights import WeightSource
@@ -39,6 +41,23 @@ class Similar:
     query: str
     version: IndexVersion
     neighbours: tuple[Neighbour, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """Clips that are nearly the same.
+
+    Attributes:
+        version: State of the index that was looked through.
+        pairs: How many pairs there are.
+        clips: How many clips are in some pair.
+        best: The pairs most alike, as many as were asked for.
+    """
+
+    version: IndexVersion
+    pairs: int
+    clips: int
+    best: tuple[Twins, ...]
 
 
 def modalities(policy: Mapping[str, Any]) -> list[str]:
@@ -109,6 +128,43 @@ def similar_to_words(
     vector, _ = open_sentences(policy["words"], weights)(words)
     found = index.search(state.space, units(np.asarray(vector)[None]), count, version=version)[0]
     return Similar(words, state, tuple(found))
+
+
+def duplicate_clips(
+    index: VectorIndex,
+    policy: Mapping[str, Any],
+    least_cosine: float,
+    count: int,
+    *,
+    modality: str | None = None,
+    model: str | None = None,
+) -> Duplicates:
+    """All pairs of clips that are nearly the same, counted; the vectors are read once and not held.
+
+    Args:
+        index: The index.
+        policy: The document `embeddings`.
+        least_cosine: Least cosine of a pair, above 0 and at most 1.
+        count: Pairs wanted, the most alike ones.
+        modality: See `similar_to_clip`.
+        model: See `similar_to_clip`.
+
+    Raises:
+        NoIndexError: When there is no index yet.
+        UnknownModalityError: Naming those that there are.
+    """
+    wanted = modalities(policy) if modality is None else [modality]
+    state = _states(index, policy, wanted, model, None)[0]
+    clips: set[str] = set()
+    pairs = 0
+    best: list[tuple[float, int, Twins]] = []
+    for twins in near_duplicates(index.scan(state.space), least_cosine):
+        pairs += 1
+        clips |= {twins.first, twins.second}
+        heapq.heappush(best, (twins.cosine, -pairs, twins))
+        if len(best) > count:
+            heapq.heappop(best)
+    return Duplicates(state, pairs, len(clips), tuple(one for _, _, one in sorted(best, reverse=True)))
 
 
 def _states(
