@@ -114,6 +114,7 @@ class CompiledTriggers:
         version: Version of the policy.
         digest: Digest of its document.
         step_ms: Spacing of the grid.
+        parameters: Shared parameters, as they are for this vehicle.
         plan: Operations of all triggers, equal ones once.
         triggers: By name: the digest does not see the document's order.
         sources: Signals that other tables give.
@@ -126,6 +127,7 @@ class CompiledTriggers:
     version: str
     digest: str
     step_ms: int
+    parameters: Mapping[str, Parameter]
     plan: Plan
     triggers: tuple[CompiledTrigger, ...]
     sources: tuple[Source, ...]
@@ -203,6 +205,7 @@ class _Compiler:
             version=document["version"],
             digest=digest,
             step_ms=self.canonical.grid_ms,
+            parameters=self.shared,
             plan=plan,
             triggers=tuple(one for one in compiled if one is not None),
             sources=sources,

@@ -2,7 +2,8 @@
 
 Here belong the formulas with their sources. Which signals go in is said by policy.
 
-Args and results are float64[n], NaN where missing; `closing` is how fast the distance shrinks.
+Args and results are float64[n], NaN where missing; a distance is the gap from the front bumper to who is ahead,
+`closing` is how fast it shrinks.
 """
 
 from collections.abc import Mapping
@@ -91,7 +92,7 @@ def criticality(
 
     Args:
         speed_mps: Own speed.
-        distance_m: Distance to who is ahead.
+        distance_m: Gap from the front bumper to who is ahead.
         rel_speed_mps: Its relative speed, positive when it draws away.
         slowest_mps: Least speed at which a headway counts.
         rss: Key `criticality.rss` of the policy.

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from fleet_assets.mining.scene_detection_and_event_triggers.criticality import Criticality, criticality
 from fleet_assets.mining.scene_detection_and_event_triggers.drive_signals import DriveSignals
 from fleet_assets.mining.scene_detection_and_event_triggers.scores import Likeness, scored
+from fleet_assets.policy.documents import InvalidPolicyError
+from fleet_assets.policy.expressions.quantities import Quantity
 from fleet_assets.policy.trigger_runs import TriggerEvent, drive_events
 from fleet_assets.policy.triggers import CompiledTrigger, CompiledTriggers
 from fleet_assets.tables.gold import EVENT_WINDOWS, TRIGGER_EXPOSURE
@@ -35,6 +37,37 @@ def _critical(found: Criticality, first: int, end: int) -> dict[str, float | boo
         "drac_mps2": _extreme(found.drac_mps2[first:end], largest=True),
         "rss_violated": None if unsafe is None else unsafe > 0.0,
     }
+
+
+def gap_m(signals: DriveSignals, compiled: CompiledTriggers, rules: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Distance from the front bumper to who is ahead; missing where that is not before the bumper.
+
+    The bumper is where the triggers have it: at the shared parameter of their policy that the rules name, with what
+    differs for the vehicle or its type.
+
+    Args:
+        signals: The drive's signals.
+        compiled: Its triggers.
+        rules: Key `criticality` of the document `events`.
+
+    Raises:
+        InvalidPolicyError: When there is no such parameter, it is no length, or it differs from place to place.
+    """
+    name = rules["front"]
+    front = compiled.parameters.get(name)
+    if front is None:
+        known = ", ".join(sorted(compiled.parameters)) or "none"
+        raise InvalidPolicyError(
+            f"events: criticality/front: triggers have no shared parameter {name!r}. Known: {known}. Name one of them"
+        )
+    if front.quantity != Quantity.of("m") or front.zoned:
+        found = "differs from place to place" if front.zoned else f"is given in {front.quantity.words}"
+        raise InvalidPolicyError(
+            f"events: criticality/front: the parameter {name!r} of the triggers {found}. "
+            "Give it one length per vehicle or type of vehicle"
+        )
+    gap = signals.column(rules["distance"]) - front.value
+    return np.where(gap > 0.0, gap, np.nan)
 
 
 def _known_drive(drive: Mapping[str, Any], compiled: CompiledTriggers) -> dict[str, Any]:
@@ -62,8 +95,8 @@ def event_rows(
         policy: The document `events`.
     """
     rules = policy["criticality"]
-    speed, distance, rel_speed = (signals.column(rules[name]) for name in ("speed", "distance", "rel_speed"))
-    critical = criticality(speed, distance, rel_speed, rules["slowest_mps"], rules["rss"])
+    speed, rel_speed = (signals.column(rules[name]) for name in ("speed", "rel_speed"))
+    critical = criticality(speed, gap_m(signals, compiled, rules), rel_speed, rules["slowest_mps"], rules["rss"])
     by_name = {one.name: one for one in compiled.triggers}
     earlier: dict[str, list[Likeness]] = {name: [] for name in by_name}
     rows = []

@@ -17,7 +17,7 @@ from fleet_assets.provenance.restate import UnitTask
 SIGNALS: Final = "silver.signals"
 FIND_EVENTS: Final = Operator(
     name="scene_detection_and_event_triggers.find_events",
-    version=2,
+    version=3,
     inputs=("bronze.drives", SIGNALS, "silver.radar_tracks", "silver.map_context", "silver.weather"),
     outputs=("gold.event_windows", "gold.trigger_exposure"),
     policy={
