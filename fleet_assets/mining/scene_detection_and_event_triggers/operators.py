@@ -1,7 +1,9 @@
 """Operators of workflow 6: find the events of a drive, cut it into scenes."""
 
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -15,6 +17,8 @@ from fleet_assets.provenance.fingerprints import Operator
 from fleet_assets.provenance.restate import UnitTask
 
 SIGNALS: Final = "silver.signals"
+_COMPILED_KEPT: Final = 64
+"""Vehicles of which a process keeps the compiled triggers at a time."""
 FIND_EVENTS: Final = Operator(
     name="scene_detection_and_event_triggers.find_events",
     version=3,
@@ -42,16 +46,43 @@ def _canonical(task: UnitTask) -> CanonicalSignals:
     return parse_canonical_signals(task.policies["canonical_signals"], task.policies.digest("canonical_signals"))
 
 
-def compiled_for(task: UnitTask, canonical: CanonicalSignals) -> CompiledTriggers:
-    """The triggers of the drive's vehicle."""
-    drive = task.context["drive"]
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What triggers are compiled from. The documents are told by their digests: equal ones are compiled once.
+
+    Attributes:
+        digest: Digest of the document `triggers`.
+        canonical_digest: Digest of the document `canonical_signals`.
+        vehicle_spec: Type of the vehicle.
+        vehicle_id: The vehicle.
+        document: The document `triggers`.
+        canonical: The fleet's signals.
+    """
+
+    digest: str
+    canonical_digest: str
+    vehicle_spec: str
+    vehicle_id: str
+    document: Mapping[str, Any] = field(compare=False, repr=False)
+    canonical: CanonicalSignals = field(compare=False, repr=False)
+
+
+@lru_cache(maxsize=_COMPILED_KEPT)
+def _compiled(wanted: _Wanted) -> CompiledTriggers:
     return compile_triggers(
-        task.policies["triggers"],
-        task.policies.digest("triggers"),
-        canonical,
-        vehicle_spec=drive["vehicle_spec"],
-        vehicle_id=drive["vehicle_id"],
+        wanted.document,
+        wanted.digest,
+        wanted.canonical,
+        vehicle_spec=wanted.vehicle_spec,
+        vehicle_id=wanted.vehicle_id,
     )
+
+
+def compiled_for(task: UnitTask, canonical: CanonicalSignals) -> CompiledTriggers:
+    """The triggers of the drive's vehicle; a process compiles them once, however many of its drives it sees."""
+    drive, policies = task.context["drive"], task.policies
+    digest, spec, vehicle = policies.digest("triggers"), drive["vehicle_spec"], drive["vehicle_id"]
+    return _compiled(_Wanted(digest, canonical.digest, spec, vehicle, policies["triggers"], canonical))
 
 
 def find_events(task: UnitTask) -> Mapping[str, pa.Table]:
