@@ -82,7 +82,9 @@ def found(made: CompiledTriggers, **signals: Sequence[float]) -> list[TriggerEve
 
 
 WINDOWS = st.integers(1, 12).map(lambda steps: f"{steps / 10} s")
-LEAVES = st.sampled_from(["speed_mps", "gnss_speed_mps", "wheel_speed_fl_mps", "3 m/s", "-0.5 m/s", "0 m/s"])
+LEAVES = st.sampled_from(
+    ["speed_mps", "gnss_speed_mps", "wheel_speed_fl_mps", "3 m/s", "-0.5 m/s", "0 m/s", "limit", "own"]
+)
 
 
 def _numbers(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -158,6 +160,10 @@ def drawn(seed: int, count: int) -> tuple[NDArray[np.int64], dict[str, NDArray[n
         level = np.repeat(rng.integers(-3, 6, count), rng.integers(1, 6, count))[:count].astype(np.float64)
         level = level + rng.choice([0.0, 0.25, 1 / 3], count)
         signals[name] = np.where(rng.random(count) < rng.choice([0.0, 0.1]), NAN, level)
+    # Places on a coarse raster: inside, outside, on edges and corners of the zones, and unknown.
+    for name, corner in (("lat_deg", 48.0), ("lon_deg", 11.0)):
+        place = corner + np.repeat(rng.integers(-1, 4, count), rng.integers(1, 9, count))[:count] / 20
+        signals[name] = np.where(rng.random(count) < rng.choice([0.0, 0.1]), NAN, place)
     for name in ("brake_pressed", "adas_engaged"):
         held = np.repeat(rng.integers(0, 2, count), rng.integers(1, 9, count))[:count].astype(np.float64)
         signals[name] = np.where(rng.random(count) < rng.choice([0.0, 0.1]), NAN, held)
@@ -169,12 +175,38 @@ def drawn(seed: int, count: int) -> tuple[NDArray[np.int64], dict[str, NDArray[n
     return t_ns, signals
 
 
-CASES = (st.lists(TRIGGERS, min_size=1, max_size=2), st.integers(0, 2**32), st.integers(1, 90))
+ZONES: Mapping[str, Any] = {
+    "square": {"polygon": [[48.0, 11.0], [48.0, 11.1], [48.1, 11.1], [48.1, 11.0]]},
+    "notched": {"polygon": [[47.97, 10.97], [48.12, 11.03], [47.98, 11.13], [48.03, 11.04]]},
+}
+VEHICLE = {"vehicle_spec": "v", "vehicle": "one"}
+"""Whom the triggers of these tests are compiled for."""
+SPEEDS = st.sampled_from(["0 m/s", "1 m/s", "3 km/h", "-2 m/s"])
+FOR_WHOM = st.sampled_from(
+    [*({"geofence": name} for name in ZONES), *({key: name} for key, name in VEHICLE.items()), {"vehicle": "other"}]
+)
+OVERRIDES = st.lists(
+    st.tuples(FOR_WHOM, st.dictionaries(st.sampled_from(["limit", "t0.own"]), SPEEDS, min_size=1)).map(
+        lambda pair: {**pair[0], "parameters": pair[1]}
+    ),
+    max_size=4,
+)
+CASES = (st.lists(TRIGGERS, min_size=1, max_size=2), OVERRIDES, st.integers(0, 2**32), st.integers(1, 90))
 
 
-def same_bits(triggers: Sequence[Mapping[str, Any]], seed: int, count: int) -> None:
+def policy_of(triggers: Sequence[Mapping[str, Any]], overrides: Sequence[Mapping[str, Any]] = ()) -> CompiledTriggers:
+    """Triggers with a shared parameter and one of their own, other ones in places and for vehicles."""
+    bodies = {f"t{index}": {**body, "parameters": {"own": "2 m/s"}} for index, body in enumerate(triggers)}
+    made = document(bodies, parameters={"limit": "1 m/s"}, geofences=ZONES, overrides=list(overrides))
+    whom = {"vehicle_spec": VEHICLE["vehicle_spec"], "vehicle_id": VEHICLE["vehicle"]}
+    return compile_triggers(made, "0" * 64, CANONICAL, **whom)
+
+
+def same_bits(
+    triggers: Sequence[Mapping[str, Any]], overrides: Sequence[Mapping[str, Any]], seed: int, count: int
+) -> None:
     """The columnar form equals the recurrence: in every operation's every value, and in every event."""
-    made = compiled({f"t{index}": body for index, body in enumerate(triggers)})
+    made = policy_of(triggers, overrides)
     t_ns, signals = drawn(seed, count)
     assert repr(streamed(made, t_ns, signals)) == repr(drive_events(made, t_ns, signals))
     stream = Stream(made.plan, range(len(made.plan.nodes)))
@@ -188,21 +220,35 @@ def same_bits(triggers: Sequence[Mapping[str, Any]], seed: int, count: int) -> N
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(*CASES)
-def test_random_policies_give_the_same_bits_both_ways(triggers: list[Any], seed: int, count: int) -> None:
-    same_bits(triggers, seed, count)
+def test_random_policies_give_the_same_bits_both_ways(
+    triggers: list[Any], overrides: list[Any], seed: int, count: int
+) -> None:
+    same_bits(triggers, overrides, seed, count)
 
 
 @pytest.mark.slow
 @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(*CASES)
-def test_a_thousand_random_policies_give_the_same_bits_both_ways(triggers: list[Any], seed: int, count: int) -> None:
-    same_bits(triggers, seed, count)
+def test_a_thousand_random_policies_give_the_same_bits_both_ways(
+    triggers: list[Any], overrides: list[Any], seed: int, count: int
+) -> None:
+    same_bits(triggers, overrides, seed, count)
 
 
 def test_the_policies_of_that_test_do_find_events() -> None:
     """A comparison of nothing with nothing would prove nothing."""
     made = compiled({"t": plain("speed_mps > 1 m/s", min_s=0.2)})
     assert sum(len(drive_events(made, *drawn(seed, 80))) for seed in range(20)) > 50
+
+
+@pytest.mark.parametrize("whom", [*({"geofence": name} for name in ZONES), *({key: VEHICLE[key]} for key in VEHICLE)])
+@pytest.mark.parametrize("parameter", ["limit", "t0.own"])
+def test_the_places_and_vehicles_of_that_test_do_change_its_events(whom: Mapping[str, str], parameter: str) -> None:
+    override = {**whom, "parameters": {parameter: "4 m/s"}}
+    trigger = plain(f"speed_mps > {parameter.rpartition('.')[2]}", min_s=0.2)
+    usual, other = policy_of([trigger]), policy_of([trigger], [override])
+    changed = [drive_events(usual, *drawn(seed, 80)) != drive_events(other, *drawn(seed, 80)) for seed in range(20)]
+    assert sum(changed) > 10
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
