@@ -104,30 +104,6 @@ def test_a_stretch_that_is_shorter_than_a_scene_is_one_and_a_drive_without_speed
     assert rows(motion([])) == []
 
 
-def test_addf_a_scene_knows_what_all_of_the_drive_says_not_only_its_first_part() -> None:
-    """ADDF's scene detection takes the lanes of the first bag for all of them.
-
-    Here a drive is one, whatever files it came in: who is ahead only in its second half is in those scenes.
-    """
-    given = motion([15.0] * 600)
-    lead = np.where(np.arange(600) < 300, np.nan, 30.0)
-    found = rows(Motion(given.t_ns, given.speed, given.yaw_rate, lead, given.clip_ids))
-    late = [row for row in found if row["start_ns"] >= START_NS + 30_000_000_000]
-    assert late
-    assert all(row["lead_share"] == 1.0 and row["kind"] == "following" for row in late)
-
-
-def test_addf_scenes_of_a_second_run_are_those_of_the_first() -> None:
-    """ADDF appends the same scenes again on a re-run.
-
-    Here the second run gives the same rows under the same names, and a drive's file replaces the one before it.
-    """
-    speed = [15.0] * 200 + [0.0] * 200
-    first, second = rows(motion(speed)), rows(motion(speed))
-    assert first == second
-    assert len({row["scene_id"] for row in first}) == len(first)
-
-
 def test_addf_a_scene_that_is_open_when_a_recording_begins_or_ends_is_not_lost() -> None:
     """ADDF compares each row with the one before it in the same bag.
 
