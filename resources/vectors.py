@@ -6,20 +6,34 @@ vectors, so that a run that dies leaves an account that is behind, never ahead. 
 finished, whatever a run is doing.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from fleet_assets.perception.neighbours import IndexVersion, Neighbour, NoIndexError, Read, Synced
 from fleet_assets.perception.vectors import Space, Vectors, by_space, drive_root
-from fleet_assets.provenance.digests import merkle_root
 from fleet_assets.provenance.ledger import Entry, Partition
+from resources.vectors_account import (
+    ACCOUNT,
+    SPACE_COLUMNS,
+    VERSION_COLUMNS,
+    Count,
+    account_rows,
+    all_listed,
+    as_text,
+    bucket_of,
+    counts_of,
+    from_text,
+    root_of,
+    rows_in,
+)
 from resources.vectors_database import LanceDatabase, forget_all_but_the_last, forget_before, quoted, tidy, upsert
-from resources.vectors_lists import ListFiles, Opened
+from resources.vectors_lists import DriveKey, ListFiles, Opened
 from resources.vectors_near import Near, NearIndex, vectors_of
 from resources.vectors_rows import (
     ABOUT,
@@ -28,6 +42,7 @@ from resources.vectors_rows import (
     Row,
     blocks_of,
     exactly,
+    leaves_of,
     lists_as_of,
     ranked,
     rows_of_clips,
@@ -41,16 +56,6 @@ SPACES, VERSIONS = "spaces", "versions"
 KEYS: Final = ("clip_id", "drive_id")
 EXACT, IVF_FLAT, IVF_PQ = "exact", "ivf_flat", "ivf_pq"
 DRIVES_PER_WRITE: Final = 64
-_ACCOUNT: Final = pa.schema([(name, pa.string()) for name in ("drive_id", "day", "depot", "digest", "roots")])
-_SPACES: Final = pa.schema(
-    [*[(name, pa.string()) for name in ("label", "modality", "model", "model_digest")], ("dimensions", pa.int64())]
-)
-_VERSIONS: Final = pa.schema(
-    [
-        *[(name, pa.string()) for name in ("label", "root", "near")],
-        *[(name, pa.int64()) for name in ("number", "clips", "version", "near_version")],
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,14 @@ class LanceVectors:
 
     def held(self, partition: Partition | None = None) -> dict[tuple[Partition, str], str]:
         """See `VectorIndex.held`."""
-        return {key: row["digest"] for key, row in self._account(partition).items()}
+        table = self._account()
+        if table is None:
+            return {}
+        asked = table.search() if partition is None else table.search().where(_of(partition))
+        names = ("day", "depot", "drive_id", "digest")
+        told = asked.select(list(names)).to_arrow()
+        columns = (told[name].to_pylist() for name in names)
+        return {((day, depot), drive): digest for day, depot, drive, digest in zip(*columns, strict=True)}
 
     def versions(self) -> list[IndexVersion]:
         """See `VectorIndex.versions`."""
@@ -149,6 +161,7 @@ class LanceVectors:
         with one_writer(self.database.folder):
             if self._is_broken():
                 self.database.drop(DRIVES)  # what is left of it would tell of vectors that are not there
+            counted = self._is_counted()
             wanted = {entry.unit: entry for entry in entries}
             held = {drive: digest for (_, drive), digest in self.held(partition).items()}
             stale = [entry for drive, entry in sorted(wanted.items()) if held.get(drive) != entry.digest]
@@ -158,7 +171,9 @@ class LanceVectors:
                 self._write(part, read(part), partition)
             if gone:
                 self._remove(gone, partition)
-            settled = self._settle()
+            day, depot = partition
+            changed = {bucket_of((day, depot, drive)) for drive in [*gone, *(entry.unit for entry in stale)]}
+            settled = self._settle(changed if counted else None)
             if gone:
                 self._forget(gone, partition)
             return Synced(len(stale), len(gone), settled)
@@ -174,7 +189,7 @@ class LanceVectors:
                 kept = rows[-self.policy["keep_versions"] :]
                 if len(old := rows[: -self.policy["keep_versions"]]) > spare:
                     where = f"label = {quoted([label])} AND number < {kept[0]['number']}"
-                    self.database.made(VERSIONS, _VERSIONS).delete(where)
+                    self.database.made(VERSIONS, VERSION_COLUMNS).delete(where)
                     forget_before(self.database.opened(label), kept[0]["version"])
                     self._drop_nears(label, kept)
                     dropped += len(old)
@@ -193,7 +208,9 @@ class LanceVectors:
         needed = [row["near_version"] for row in self._version_rows() if row["near"]]
         table = self.database.opened(DRIVES)
         if table is not None and self._lists is not None:
-            forget_before(table, min(needed, default=table.version))
+            before = table.version
+            forget_before(table, min(needed, default=before))
+            self._still_counted(before)
 
     def _write(self, entries: Sequence[Entry], rows: pa.Table, partition: Partition) -> None:
         """Write the vectors of some drives in place of those that are there, then the account of it."""
@@ -202,7 +219,7 @@ class LanceVectors:
         own = {space.label: part for space, part in by_space(rows)} if rows.num_rows else {}
         for space, part in by_space(rows) if rows.num_rows else ():
             self._declare(space)
-            for drive, told in _leaves(part).items():
+            for drive, told in leaves_of(part).items():
                 roots[drive][space.label] = [len(told), drive_root(told)]
         nears = {row["label"]: row["near"] for row in self._version_rows()}
         for label, space in sorted(self._spaces().items()):
@@ -213,19 +230,9 @@ class LanceVectors:
                 table.add(stored)
             if self._near is not None:
                 self._near.exchange(nears.get(label, ""), drives, stored, vectors_of(stored))
-        day, depot = partition
-        account = [
-            {
-                "drive_id": one.unit,
-                "day": day,
-                "depot": depot,
-                "digest": one.digest,
-                "roots": json.dumps(roots[one.unit]),
-            }
-            for one in entries
-        ]
-        table = self.database.made(DRIVES, _ACCOUNT)
-        upsert(table, ["drive_id", "day", "depot"], pa.Table.from_pylist(account, _ACCOUNT))
+        rows = account_rows([(one.unit, one.digest, roots[one.unit]) for one in entries], partition)
+        table = self.database.made(DRIVES, ACCOUNT)
+        upsert(table, ["drive_id", "day", "depot"], rows)
 
     def _remove(self, drives: Sequence[str], partition: Partition) -> None:
         """Take drives out of a partition; one that moved to another partition keeps its vectors there.
@@ -239,7 +246,7 @@ class LanceVectors:
             self.database.made(label, schema_of(space), KEYS).delete(where)
             if self._near is not None:
                 self._near.drop(nears.get(label, ""))
-        self.database.made(DRIVES, _ACCOUNT).update(where=where, values={"digest": "", "roots": "{}"})
+        self.database.made(DRIVES, ACCOUNT).update(where=where, values={"digest": "", "roots": "{}"})
 
     def _forget(self, drives: Sequence[str], partition: Partition) -> None:
         """Drop every version before the present one, and what files still hold of drives that were taken out."""
@@ -247,45 +254,74 @@ class LanceVectors:
         for label in sorted(self._spaces()):
             table = self.database.rewritten(label, KEYS)
             row = {**latest[label], "version": table.version}
-            versions = self.database.made(VERSIONS, _VERSIONS)
-            upsert(versions, ["label", "number"], pa.Table.from_pylist([row], _VERSIONS))
+            versions = self.database.made(VERSIONS, VERSION_COLUMNS)
+            upsert(versions, ["label", "number"], pa.Table.from_pylist([row], VERSION_COLUMNS))
             versions.delete(f"label = {quoted([label])} AND number < {row['number']}")
             self._drop_nears(label, [row])
             if self._lists is not None:
                 self._lists.withdraw(label, [(day, depot, drive) for drive in drives])
             forget_all_but_the_last(table)
         where = f"drive_id IN ({quoted(drives)}) AND {_of(partition)}"
-        self.database.made(DRIVES, _ACCOUNT).delete(where)
+        account = self.database.made(DRIVES, ACCOUNT)
+        before = account.version
+        account.delete(where)
+        self._still_counted(before)
 
-    def _settle(self) -> tuple[IndexVersion, ...]:
-        """Tidy what needs it, make the index of many vectors where they are many, and write down what is new."""
-        account = self._account(None)
-        roots = {key: json.loads(row["roots"]) for key, row in account.items()}
+    def _settle(self, changed: Collection[str] | None) -> tuple[IndexVersion, ...]:
+        """Tidy what needs it, make the index of many vectors where they are many, and write down what is new.
+
+        Args:
+            changed: Buckets of drives that were written or taken out; None where all have to be counted.
+        """
         latest = {row["label"]: row for row in self._version_rows()}
-        settled = []
-        for label, space in sorted(self._spaces().items()):
-            members = {"|".join([*key[0], key[1]]): told[label] for key, told in roots.items() if label in told}
+        account, spaces = self.database.made(DRIVES, ACCOUNT), sorted(self._spaces().items())
+        known = {label: self._listed(latest[label]["near"]) for label, _ in spaces if label in latest}
+        anew, settled = counts_of(rows_in(account, changed), known), []
+        for label, space in spaces:
             table, before = self.database.made(label, schema_of(space), KEYS), latest.get(label)
-            clips = sum(told[0] for told in members.values())
+            kept = from_text(before["counts"]) if before and changed is not None else {}
+            counts = {bucket: one for bucket, one in kept.items() if bucket not in (changed or ())}
+            counts |= anew.get(label, {})
             tidy(table)
-            name, blocks = before["near"] if before else "", partial(blocks_of, table)
-            if self._lists is not None:
-                sources = sources_of(account.values(), label)
-                name = self._lists.settled(label, name, sources, clips, blocks)
-                near = (name, self.database.made(DRIVES, _ACCOUNT).version if name else 0)
-            else:
-                near = NearIndex(self.database, self.policy).settled(label, name, clips, space.dimensions, blocks)
-            root = merkle_root((name, told[1]) for name, told in members.items())
+            near, counts = self._searched_by(space, table, before["near"] if before else "", counts)
+            root, clips = root_of(counts), sum(one.clips for one in counts.values())
             row = {"label": label, "root": root, "clips": clips, "near": near[0], "near_version": near[1]}
             same = before is not None and (before["root"], before["near"]) == (root, near[0])
             number = 1 if before is None else before["number"] + (not same)
-            row |= {"number": number, "version": table.version}
+            row |= {
+                "number": number,
+                "version": table.version,
+                "counts": as_text(counts),
+                "counted_at": account.version,
+            }
             if row != before:
-                upsert(
-                    self.database.made(VERSIONS, _VERSIONS), ["label", "number"], pa.Table.from_pylist([row], _VERSIONS)
-                )
+                versions = self.database.made(VERSIONS, VERSION_COLUMNS)
+                upsert(versions, ["label", "number"], pa.Table.from_pylist([row], VERSION_COLUMNS))
             settled.append(_told(space, row, self._kind))
         return tuple(settled)
+
+    def _searched_by(
+        self, space: Space, table: Any, name: str, counts: dict[str, Count]
+    ) -> tuple[tuple[str, int], dict[str, Count]]:
+        """What a space is to be searched by and the version of what that rests on, and the counts afterwards."""
+        clips, blocks = sum(one.clips for one in counts.values()), partial(blocks_of, table)
+        if self._lists is None:
+            near = NearIndex(self.database, self.policy).settled(space.label, name, clips, space.dimensions, blocks)
+            return near, counts
+        listed, lost = sum(one.listed for one in counts.values()), not self._lists.there(name)
+        account = self.database.made(DRIVES, ACCOUNT)
+        found = self._lists.settled(space.label, name, (clips, listed), partial(self._sources, space.label), blocks)
+        if found and (found != name or lost):
+            counts = all_listed(counts)
+        return (found, account.version if found else 0), counts
+
+    def _sources(self, label: str) -> Mapping[DriveKey, int]:
+        """The data file of every drive that has vectors of a space."""
+        return sources_of(rows_in(self.database.made(DRIVES, ACCOUNT), None), label)
+
+    def _listed(self, name: str) -> NDArray[np.int64]:
+        """Data files that lists are made of, in order."""
+        return np.empty(0, np.int64) if self._lists is None else self._lists.made_of(name)
 
     # -- what there is ---------------------------------------------------------------------------------------------
 
@@ -307,13 +343,28 @@ class LanceVectors:
     def _is_broken(self) -> bool:
         return any(self.database.opened(label) is None for label in self._spaces())
 
-    def _account(self, partition: Partition | None) -> dict[tuple[Partition, str], Row]:
-        """Rows of the account; nothing is held for sure where vectors were lost."""
+    def _account(self) -> Any:
+        """The account; None where nothing is held for sure, since it or vectors were lost, or it has another shape."""
         table = self.database.opened(DRIVES)
-        if table is None or self._is_broken():
-            return {}
-        rows = table.search().where(_of(partition)).to_list() if partition else table.to_arrow().to_pylist()
-        return {((row["day"], row["depot"]), row["drive_id"]): row for row in rows}
+        return None if table is None or table.schema != ACCOUNT or self._is_broken() else table
+
+    def _is_counted(self) -> bool:
+        """Whether the latest versions of all spaces keep the counts of the present account."""
+        table = self.database.opened(DRIVES)
+        if table is None or table.schema != ACCOUNT:
+            versions = self.database.opened(VERSIONS)
+            if versions is not None and versions.schema == VERSION_COLUMNS:
+                versions.update(values={"counted_at": 0})  # another account may come to the same number
+            return False
+        latest = {row["label"]: row["counted_at"] for row in self._version_rows()}
+        return all(latest.get(label) == table.version for label in self._spaces())
+
+    def _still_counted(self, before: int) -> None:
+        """Say that counts of a version of the account hold for its present one, too."""
+        now = self.database.made(DRIVES, ACCOUNT).version
+        if now != before:
+            versions = self.database.made(VERSIONS, VERSION_COLUMNS)
+            versions.update(where=f"counted_at = {before}", values={"counted_at": now})
 
     def _spaces(self) -> dict[str, Space]:
         table = self.database.opened(SPACES)
@@ -325,7 +376,8 @@ class LanceVectors:
     def _version_rows(self) -> list[Row]:
         table = self.database.opened(VERSIONS)
         rows = [] if table is None else table.to_arrow().to_pylist()
-        return sorted(rows, key=lambda row: (row["label"], row["number"]))
+        whole = ({"counts": "{}", "counted_at": 0, **row} for row in rows)  # older indices lack them
+        return sorted(whole, key=lambda row: (row["label"], row["number"]))
 
     def _declare(self, space: Space) -> None:
         row = {
@@ -336,7 +388,7 @@ class LanceVectors:
             "dimensions": space.dimensions,
         }
         if space.label not in self._spaces():
-            upsert(self.database.made(SPACES, _SPACES), ["label"], pa.Table.from_pylist([row], _SPACES))
+            upsert(self.database.made(SPACES, SPACE_COLUMNS), ["label"], pa.Table.from_pylist([row], SPACE_COLUMNS))
 
 
 def _of(partition: Partition) -> str:
@@ -346,11 +398,3 @@ def _of(partition: Partition) -> str:
 
 def _told(space: Space, row: Row, kind: str) -> IndexVersion:
     return IndexVersion(space, row["number"], row["root"], row["clips"], kind if row["near"] else EXACT)
-
-
-def _leaves(rows: pa.Table) -> dict[str, list[tuple[str, str, str]]]:
-    """(clip, model digest, vector digest) of every drive."""
-    found: dict[str, list[tuple[str, str, str]]] = {}
-    for row in rows.select(["drive_id", "clip_id", "model_digest", "vector_sha256"]).to_pylist():
-        found.setdefault(row["drive_id"], []).append((row["clip_id"], row["model_digest"], row["vector_sha256"]))
-    return found

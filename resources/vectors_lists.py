@@ -27,6 +27,8 @@ DriveKey = tuple[str, str, str]
 """Day, depot and drive."""
 Blocks = Callable[[], Iterable[tuple[pa.Table, Vectors]]]
 """Reads all rows of a space, block by block: where each clip lies, and the unit vectors."""
+Sources = Callable[[], Mapping[DriveKey, int]]
+"""Reads the data file of every drive."""
 UNTIDY_SHARE: Final = 0.05
 """Share of vectors outside the lists, each of which every query compares, that calls for making them anew."""
 LEAST_PROBES: Final = 10
@@ -237,28 +239,31 @@ class ListFiles:
 
     def there(self, name: str) -> bool:
         """Whether lists of a name exist."""
-        return (self.folder / name).is_dir()
+        return bool(name) and (self.folder / name).is_dir()
 
-    def settled(self, label: str, name: str, sources: Mapping[DriveKey, int], clips: int, blocks: Blocks) -> str:
+    def settled(self, label: str, name: str, counted: tuple[int, int], sources: Sources, blocks: Blocks) -> str:
         """Name of the lists that a space should be searched by, made where that is needed; empty for none.
 
         Args:
             label: The space.
             name: Lists that it has now, if any.
-            sources: Data file of each of its drives.
-            clips: Vectors that it has.
-            blocks: Reads them.
+            counted: Vectors that it has, and how many of them those lists have.
+            sources: Reads the data file of each of its drives.
+            blocks: Reads the vectors.
         """
+        clips, listed = counted
         if clips <= self.policy["exact_up_to"]:
             return ""
-        held = Lists(self.folder / name) if name and self.there(name) else None
+        held = Lists(self.folder / name) if self.there(name) else None
         if held is None or clips >= self.policy["refit_at"] * held.fitted_on:
-            return self._make(label, sources, clips, blocks, None)
-        known, counts = held.sources
-        alive = int(counts[np.isin(known, np.fromiter(sources.values(), np.int64, len(sources)))].sum())
-        if max(clips, len(held.rows)) - alive > UNTIDY_SHARE * clips:
-            return self._make(label, sources, clips, blocks, held)
+            return self._make(label, sources(), clips, blocks, None)
+        if max(clips, len(held.rows)) - listed > UNTIDY_SHARE * clips:
+            return self._make(label, sources(), clips, blocks, held)
         return name
+
+    def made_of(self, name: str) -> NDArray[np.int64]:
+        """Data files that lists are made of, in order; none where there are no such lists."""
+        return Lists(self.folder / name).sources[0] if self.there(name) else np.empty(0, np.int64)
 
     def withdraw(self, label: str, drives: Sequence[DriveKey]) -> None:
         """Overwrite what the files of a space hold of some drives; other rows stay where they are."""

@@ -121,3 +121,11 @@ def ranked(found: pa.Table, query: Any, count: int) -> list[Neighbour]:
     rows = zip(found.select(list(ABOUT)).to_pylist(), likeness, strict=True)
     ordered = sorted(rows, key=lambda one: (-one[1], one[0]["clip_id"]))[:count]
     return [Neighbour(cosine=cosine, **row) for row, cosine in ordered]
+
+
+def leaves_of(rows: pa.Table) -> dict[str, list[tuple[str, str, str]]]:
+    """(clip, model digest, vector digest) of every drive."""
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    for row in rows.select(["drive_id", "clip_id", "model_digest", "vector_sha256"]).to_pylist():
+        found.setdefault(row["drive_id"], []).append((row["clip_id"], row["model_digest"], row["vector_sha256"]))
+    return found
