@@ -2,11 +2,20 @@
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
+from benchmarks.trigger_parity import parity_of
+from fleet_assets.mining.scene_detection_and_event_triggers.drive_signals import DriveSignals, drive_signals
+from fleet_assets.policy.canonical import parse_canonical_signals
+from fleet_assets.policy.expressions.columnar import Columns
+from fleet_assets.policy.triggers import CompiledTriggers, compile_triggers
+from fleet_assets.policy.vehicle_parsing import parse_vehicle_spec
 from tests.harness import CSS_SPEC, TestFleet
 
 pytestmark = pytest.mark.real_data
@@ -14,6 +23,8 @@ pytestmark = pytest.mark.real_data
 SECOND_NS = 1_000_000_000
 HARD_BRAKES_S = (338.8, 380.1, 683.8)
 """Boreas 2021-08-05, from the README of the recordings."""
+STRONGEST_BRAKING_S = 2241.5
+"""CSS trip 164: the middle of the one second in which its README says that the trip braked."""
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +66,52 @@ def events(fleet: TestFleet, drive: str, trigger: str | None = None) -> list[Map
     )
 
 
+def joined(fleet: TestFleet) -> tuple[CompiledTriggers, DriveSignals, pa.Table]:
+    """The fleet's one drive as its triggers see it, and its object lists; there is no map and no weather."""
+    lake, tables, policies = fleet.fleet.lake, fleet.fleet.tables, fleet.fleet.policies
+    (drive,) = fleet.sql("select * from bronze.drives")
+    canonical = parse_canonical_signals(policies["canonical_signals"], policies.digest("canonical_signals"))
+    name = f"vehicles/{drive['vehicle_spec']}"
+    spec = parse_vehicle_spec(policies[name], policies.digest(name), canonical)
+    whom = {key: drive[key] for key in ("vehicle_spec", "vehicle_id")}
+    compiled = compile_triggers(policies["triggers"], policies.digest("triggers"), canonical, **whom)
+    signals, tracks = (lake.rows(tables[f"silver.{table}"]) for table in ("signals", "radar_tracks"))
+    return compiled, drive_signals(signals, tracks, {}, spec, canonical, compiled), tracks
+
+
+@pytest.mark.parametrize(("recording", "least_events"), [("boreas", 3), ("css", 5), ("comma", 1)])
+def test_a_vehicle_finds_bit_for_bit_what_the_pipeline_finds(
+    recording: str, least_events: int, request: pytest.FixtureRequest
+) -> None:
+    fleet: TestFleet = request.getfixturevalue(recording)
+    compiled, drive, tracks = joined(fleet)
+    parity = parity_of(compiled, drive, tracks)
+    assert parity.unequal == ()
+    assert repr(parity.streamed) == repr(parity.columnar)
+    assert parity.holds
+    stored = fleet.sql("select * from gold.event_windows order by start_ns, trigger, end_ns")
+    assert [(row["trigger"], row["start_ns"], row["end_ns"], row["peak_ns"]) for row in stored] == [
+        (one.trigger, one.start_ns, one.end_ns, one.peak_ns)
+        for one in sorted(parity.streamed, key=lambda one: (one.start_ns, one.trigger, one.end_ns))
+    ]
+    assert len(stored) >= least_events
+
+
+def test_that_comparison_sees_one_bit_of_one_sample_and_of_one_track_signal(comma: TestFleet) -> None:
+    compiled, drive, tracks = joined(comma)
+    parity = parity_of(compiled, drive, tracks)
+    assert parity.objects > 1
+    first, *others = parity.columnar
+    nudged = replace(first, value=float(np.nextafter(first.value, np.inf)))
+    assert not replace(parity, columnar=(nudged, *others)).holds
+    name = next(one.name for one in compiled.tracks if not np.isnan(drive.column(one.name)).all())
+    column = drive.column(name).copy()
+    at = int(np.flatnonzero(~np.isnan(column))[0])
+    column[at] = np.nextafter(column[at], np.inf)
+    moved = replace(drive, columns={**drive.columns, name: column})
+    assert parity_of(compiled, moved, tracks).unequal == (name,)
+
+
 def test_boreas_has_its_three_hard_brakes_and_no_other(boreas: TestFleet) -> None:
     found = events(boreas, "boreas", "hard_brake")
     late = [row["start_s"] - true_s for row, true_s in zip(found, HARD_BRAKES_S, strict=True)]
@@ -62,7 +119,19 @@ def test_boreas_has_its_three_hard_brakes_and_no_other(boreas: TestFleet) -> Non
     assert all(-5.0 < row["value"] < -3.0 and row["unit"] == "m/s^2" for row in found)
 
 
-def test_the_strongest_braking_of_trip_164_and_its_spikes_are_no_hard_brake(css: TestFleet) -> None:
+def test_the_strongest_braking_of_trip_164_is_where_its_readme_says_and_just_no_hard_brake(css: TestFleet) -> None:
+    compiled, drive, _ = joined(css)
+    (trigger,) = (one for one in compiled.triggers if one.name == "hard_brake")
+    acceleration = Columns(compiled.plan, drive.columns, len(drive.t_ns)).number(trigger.machine.value)
+    assert (np.diff(drive.t_ns) == compiled.step_ms * 1_000_000).all()  # one stretch, as `Columns` wants it
+    (start_ns,) = (row["start_ns"] for row in css.sql("select start_ns from bronze.drives"))
+    seconds = (drive.t_ns - start_ns) / SECOND_NS
+    # The receiver speaks once a second and the mean looks back half a second: the least is a plateau of that length.
+    least = float(np.nanmin(acceleration))
+    assert -3.0 < least < -2.5
+    there = seconds[acceleration <= least + 0.1]
+    assert (np.abs(there - STRONGEST_BRAKING_S) <= 0.7).all(), there
+    assert np.nanmin(acceleration[np.abs(seconds - STRONGEST_BRAKING_S) > 5.0]) > least + 0.5
     assert events(css, "css", "hard_brake") == []
     # It was watched: the trip has a speed over its whole length.
     (watched,) = css.sql(
@@ -70,6 +139,23 @@ def test_the_strongest_braking_of_trip_164_and_its_spikes_are_no_hard_brake(css:
     )
     assert watched["missing"] is None
     assert watched["distance_m"] > 10_000
+
+
+def test_no_event_of_any_trigger_lies_around_a_spike_of_trip_164(css: TestFleet) -> None:
+    """Three samples of 64 m/s^2, one in each of the first three files: what the sensor says when it has no value."""
+    spikes = css.sql(
+        "select distinct f.t_ns, (f.t_ns - d.start_ns) / 1e9 as at_s from bronze.integrity_findings f "
+        "join bronze.drives d using (drive_id) where f.sensor = 'imu' and abs(f.value) = 64 order by f.t_ns"
+    )
+    assert [row["at_s"] for row in spikes] == pytest.approx([225.3, 712.4, 1400.5], abs=0.1)
+    found = events(css, "css")
+    assert found
+    for spike in spikes:
+        around = range(spike["t_ns"] - 5 * SECOND_NS, spike["t_ns"] + 5 * SECOND_NS)
+        near = [row for row in found if row["start_ns"] < around.stop and row["end_ns"] > around.start]
+        assert near == []
+    # They are what is left of the receiver's silences; not one event is of motion.
+    assert {row["trigger"] for row in found} == {"gnss_denied"}
 
 
 def test_comma2k19_has_one_engagement_and_neither_disengagement_nor_hard_brake(comma: TestFleet) -> None:
