@@ -1,7 +1,7 @@
-"""Drives of one camera: a face that crosses the picture, as JPEG files with times and a secret in their EXIF."""
+"""Drives of one camera: a face that crosses the picture. JPEG files with times and a secret in EXIF, or an MP4."""
 
 import io
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 SPEC: Final = "photos"
+VIDEO_SPEC: Final = "dashcam"
 WIDTH, HEIGHT = 320, 200
 PORTRAIT: Final = (50, 66)
 """Width and height of the portrait in a picture."""
 STEP_PX: Final = 9
+VIDEO_HZ: Final = 20
 ROUND: Final = 26
 """Pictures after which the face is where it began."""
 SERIAL: Final = "CAMERA-SERIAL-4711"
@@ -100,3 +102,19 @@ def write_photo_drive(
             data = data[: len(data) // 2]
         (folder / f"{number:05d}.jpg").write_bytes(data)
     return {path.name: path for path in sorted(folder.iterdir())}
+
+
+def write_video(path: Path, pictures: Iterable[NDArray[np.uint8]]) -> Path:
+    """Write pictures of one size as an MP4 of `VIDEO_HZ`, which knows no time; faces stay what they are."""
+    import av
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=VIDEO_HZ, options={"crf": "12"})
+        stream.pix_fmt = "yuv420p"
+        for number, shown in enumerate(pictures):
+            if not number:
+                stream.height, stream.width = shown.shape[:2]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(shown, format="bgr24")))
+        container.mux(stream.encode(None))
+    return path

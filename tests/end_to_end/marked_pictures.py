@@ -1,15 +1,17 @@
 """Pictures with a mark that only the recording shows, and a search for it in whatever bytes somebody can get at.
 
 The mark is noise on a face: fine enough that covering leaves nothing of it, known to the pixel, so that no detector is
-needed to find it again. The search decodes every picture that it meets, also inside Parquet, ZIP, MP4, Base64 and EXIF.
+needed to find it again. The search decodes every picture that it meets, also inside Parquet, ZIP, MP4, MCAP, SQLite,
+Base64 and EXIF.
 """
 
 import base64
 import io
 import re
+import sqlite3
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,12 +19,16 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from mcap.reader import make_reader
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.photo_factory import portrait
+from services.fleet_simulator.mcap_writer import ChannelInfo, McapWriter
+from services.fleet_simulator.sensors.camera import compressed_image
+from services.fleet_simulator.sensors.ros_messages import COMPRESSED_IMAGE, definition
+from tests.photo_factory import jpeg, portrait, write_video
 
-WIDTH, HEIGHT = 320, 240
+WIDTH, HEIGHT = 480, 320
 FACE: Final = (40, 40, 160, 199)
 """Left, top, right, bottom of the portrait in the first picture."""
 MARK: Final = (78, 92, 126, 152)
@@ -31,7 +37,24 @@ STEP_PX: Final = 3
 LEAST_MATCH: Final = 0.35
 SIZES: Final = (1.0, 0.75, 0.5)
 """Shares of the recorded size at which pictures are searched as well: previews are smaller."""
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+TOPIC: Final = "/camera/front/compressed"
+TOPIC_VEHICLE: Final = "marked_topic"
+TOPIC_SPEC: Final = f"""schema: fleet.vehicle/v1
+name: {TOPIC_VEHICLE}
+description: Test vehicle that records pictures as messages
+format: mcap
+sensors:
+  camera:
+    kind: camera
+    channel: {TOPIC}
+    rate_hz: {{nominal: 10, tolerance: 0.2}}
+    required: true
+    latency_ms: {{mean: 0, uncertainty: 50}}
+    signals: {{}}
+clock:
+  utc_from: []
+"""
+_JPEG, _PNG, _MCAP, _SQLITE = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"\x89MCAP0\r\n", b"SQLite format 3\0"
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]{200,}={0,2}")
 
 
@@ -58,14 +81,36 @@ def marked_picture(number: int) -> NDArray[np.uint8]:
 
 def write_marked_drive(folder: Path, *, start_utc_ns: int, pictures: int) -> Mapping[str, Path]:
     """A drive of JPEG files, each with a thumbnail of itself in its EXIF."""
-    from tests.photo_factory import jpeg
-
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(pictures):
         shown = marked_picture(number)
         data = jpeg(shown, start_utc_ns + number * 100_000_000)
         (folder / f"{number:05d}.jpg").write_bytes(_with_thumbnail(data, shown))
     return {path.name: path for path in sorted(folder.iterdir())}
+
+
+def write_marked_video(path: Path, *, frames: int) -> Path:
+    """The same as an MP4, fine enough that the mark is in every frame."""
+    return write_video(path, (marked_picture(number) for number in range(frames)))
+
+
+def write_marked_topic(path: Path, *, start_utc_ns: int, pictures: int) -> Path:
+    """The same as messages of a camera, in the compressed chunks of an MCAP file."""
+    with path.open("wb") as stream:
+        writer = McapWriter(stream, [ChannelInfo(TOPIC, COMPRESSED_IMAGE, definition(COMPRESSED_IMAGE))])
+        for number in range(pictures):
+            shown, t_ns = marked_picture(number), start_utc_ns + number * 100_000_000
+            data = _with_thumbnail(jpeg(shown, t_ns), shown)
+            writer.write([(1, t_ns, t_ns, compressed_image(t_ns, "camera", data))])
+        writer.finish()
+    return path
+
+
+def write_topic_vehicle(policies: Path) -> None:
+    """Write the spec of a vehicle that records so into a policies folder (`vehicles/…`)."""
+    vehicles = policies / "vehicles"
+    vehicles.mkdir(parents=True, exist_ok=True)
+    (vehicles / f"{TOPIC_VEHICLE}.yaml").write_text(TOPIC_SPEC)
 
 
 def _with_thumbnail(data: bytes, shown: NDArray[np.uint8]) -> bytes:
@@ -96,6 +141,29 @@ def shows_mark(picture: NDArray[np.uint8]) -> bool:
     return False
 
 
+def pictures_in_file(path: Path) -> Iterator[NDArray[np.uint8]]:
+    """Every picture that a file holds, whatever it is; databases are read with what is still in their log."""
+    data = path.read_bytes()
+    if data[: len(_SQLITE)] == _SQLITE:
+        yield from _in_database(path)
+        return
+    yield from pictures_in_bytes(data)
+    yield from pictures_in_text(data.decode("latin-1"))
+
+
+def _in_database(path: Path) -> Iterator[NDArray[np.uint8]]:
+    """Pictures in the cells of an SQLite database; in its file, long ones lie in pieces."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        names = [name for (name,) in database.execute("select name from sqlite_master where type = 'table'")]
+        for name in names:
+            for row in database.execute(f'select * from "{name}"'):  # noqa: S608 - names of the database itself
+                for value in row:
+                    if isinstance(value, bytes):
+                        yield from pictures_in_bytes(value)
+                    elif isinstance(value, str):
+                        yield from pictures_in_text(value)
+
+
 def pictures_in_bytes(data: bytes) -> Iterator[NDArray[np.uint8]]:
     """Every picture that some bytes hold, whatever they are."""
     if data[:4] == b"PAR1":
@@ -109,6 +177,10 @@ def pictures_in_bytes(data: bytes) -> Iterator[NDArray[np.uint8]]:
         return
     if data[4:8] == b"ftyp":
         yield from _frames(data)
+        return
+    if data[: len(_MCAP)] == _MCAP:
+        for _, _, message in make_reader(io.BytesIO(data)).iter_messages():
+            yield from pictures_in_bytes(message.data)
         return
     for signature in (_JPEG, _PNG):
         place = data.find(signature)
