@@ -1,5 +1,10 @@
-"""The page about what redaction covers and what it leaves alone, from the results of `redaction_study.py`."""
+"""The page about what redaction covers and what it leaves alone, from the results of `redaction_study.py`.
 
+It has two parts, the real recordings and the simulated drives, each marked with what decides about its results. A part
+whose policies are still in force stays as it is while the other one is made anew.
+"""
+
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -41,15 +46,39 @@ JUDGED: Final[Mapping[str, str]] = {
 """Crops of confirmed hits that a person looked at, and what they show."""
 
 
-def page(real: Sequence[Mapping[str, Any]], simulated: Sequence[Mapping[str, Any]], policy: Mapping[str, Any]) -> str:
+REAL, SIMULATED = "real", "simulated"
+_TITLES: Final[Mapping[str, str]] = {REAL: "Real pictures", SIMULATED: "Simulated pictures against their truth"}
+_LAST: Final = "Made by"
+_PART: Final = re.compile(rf"<!-- (\w+): policies (\w+) -->\n\n(.*?)\n\n(?=<!-- |{_LAST})", re.DOTALL)
+
+
+def page(policy: Mapping[str, Any], parts: Mapping[str, tuple[str, str]]) -> str:
     """The page of the documentation.
 
     Args:
-        real: Results of the real recordings that are there.
-        simulated: Results of the simulated drives that are there.
         policy: The document `redaction` in force.
+        parts: By kind the digest of the policies that decide about a part, and its text.
     """
-    return "\n".join([*_head(policy), *_real(real), *_simulated(simulated), "", _made(), ""])
+    marked = [
+        line for kind, (key, text) in parts.items() for line in (f"<!-- {kind}: policies {key} -->", "", text, "")
+    ]
+    return "\n".join([*_head(policy), "", *marked, _made(), ""])
+
+
+def parts_of(text: str) -> dict[str, tuple[str, str]]:
+    """The parts of a page as `page` wants them."""
+    return {kind: (key, body) for kind, key, body in _PART.findall(text)}
+
+
+def part(kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """The text of one part.
+
+    Args:
+        kind: `REAL` or `SIMULATED`.
+        rows: Results that are there.
+    """
+    lines = {REAL: _real, SIMULATED: _simulated}[kind](rows) if rows else ["Not studied under these policies yet."]
+    return "\n".join([f"## {_TITLES[kind]}", "", *lines])
 
 
 def _head(policy: Mapping[str, Any]) -> list[str]:
@@ -66,7 +95,10 @@ def _head(policy: Mapping[str, Any]) -> list[str]:
 
 
 def _made() -> str:
-    return "Made by `python -m benchmarks.redaction_study FOLDER`, then the same with `--write`."
+    return (
+        f"{_LAST} `python -m benchmarks.redaction_study FOLDER`, then the same with `--write`; with `--only`, the "
+        "other part stays as it is."
+    )
 
 
 def _share(part: float, whole: float) -> str:
@@ -75,9 +107,7 @@ def _share(part: float, whole: float) -> str:
 
 def _real(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Tables of the real recordings."""
-    if not rows:
-        return []
-    lines = ["", "## Real pictures", "", "`fleet ingest`, ticks, redaction, audit; nothing is skipped.", ""]
+    lines = ["`fleet ingest`, ticks, redaction, audit; nothing is skipped.", ""]
     lines += ["| recording | pictures | redacted | covered areas | share of picture covered | most in one picture |"]
     lines += ["|---|---|---|---|---|---|"]
     for row in rows:
@@ -183,13 +213,10 @@ def _hits(
 
 def _simulated(drives: Sequence[Mapping[str, Any]]) -> list[str]:
     """Tables of the simulated drives."""
-    if not drives:
-        return []
     seeds = sorted(drive["seed"] for drive in drives)
     lost = [f"{drive['seed']}: {drive['no_drive']}" for drive in drives if "no_drive" in drive]
     drives = [drive for drive in drives if "no_drive" not in drive]
     lines = [
-        "", "## Simulated pictures against their truth", "",
         f"{len(drives)} drives, seeds {seeds[0]} to {seeds[-1]}"
         + (f" (no drive: {' '.join(lost)})" if lost else "")
         + f", each {PICTURES} pictures of 640 × 360 at {RATE_HZ} Hz "
