@@ -1,10 +1,8 @@
 """Gate of the catalog: the round trip between its rows and the bytes that they lead to."""
 
-import json
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -14,14 +12,18 @@ import pyarrow.compute as pc
 from asset_checks.gates import Gate
 from fleet_assets.evidence.verdicts import Verdict
 from fleet_assets.ingestion.integrity_and_pii_redaction.audit.operators import released_media
+from fleet_assets.ingestion.media.times import UNREADABLE, media_times
 from fleet_assets.ingestion.metadata_extraction_and_catalog.coverage import Clocks
 from fleet_assets.ingestion.metadata_extraction_and_catalog.operators import signals_address
 from fleet_assets.ingestion.metadata_extraction_and_catalog.round_trip import (
     Claim,
     Span,
     Stored,
+    media_problem,
     round_trip_verdict,
+    sweeps_problem,
 )
+from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.zarr_shards import sweep_starts
 from fleet_assets.ingestion.steps import CATALOG_STEP
 from fleet_assets.provenance.fingerprints import gate_policy_digest
 from fleet_assets.provenance.ledger import Partition
@@ -33,6 +35,7 @@ from resources.platform import Fleet
 
 ROUND_TRIP_POLICY: Final = {"catalog": ("round_trip",)}
 OPEN: Final = "open"
+GONE, DAMAGED = "the object is gone", "the object cannot be read"
 NS_PER_MS: Final = 1_000_000
 CLAIMS: Final = (
     ("rows of signals", "signals_uri", "instants"),
@@ -98,23 +101,19 @@ def _stored_signals(fleet: Fleet, partition: Partition) -> Iterator[tuple[str, S
 
 
 def _stored_sweeps(fleet: Fleet, partition: Partition) -> Iterator[tuple[str, Stored]]:
-    """Arrays of the lidars: their times are those of the rows, as long as both have equally many sweeps."""
-    sweeps = fleet.lake.rows(LIDAR_SWEEPS, partition, ["drive_id", "clip_id", "t_ns", "sha256", "uri"])
+    """Arrays of the lidars, which say where each sweep begins and ends; its instant is in its row alone."""
+    columns = ["drive_id", "clip_id", "sweep", "t_ns", "first_point", "points", "sha256", "uri"]
+    sweeps = fleet.lake.rows(LIDAR_SWEEPS, partition, columns)
     for (drive, sha256, uri), rows in _grouped(sweeps, ("drive_id", "sha256", "uri")).items():
-        problem = ""
+        ordered = rows.sort_by("sweep")
+        said = [ordered[name].to_numpy() for name in ("first_point", "points")]
         try:
-            inside = sweeps_in(fleet.objects.local(sha256, OPEN))
-            if inside != rows.num_rows:
-                problem = f"{inside} sweeps are in it, {rows.num_rows} rows lead to it"
+            problem = sweeps_problem(sweep_starts(fleet.objects.local(sha256, OPEN)), *said)
         except FileNotFoundError:
-            problem = "the object is gone"
+            problem = GONE
+        except zipfile.BadZipFile:
+            problem = DAMAGED
         yield uri, Stored(drive, _spans(rows), problem)
-
-
-def sweeps_in(path: Path) -> int:
-    """Sweeps in a file of arrays, by the length of the array of their first points."""
-    with zipfile.ZipFile(path) as file:
-        return int(json.loads(file.read("sweep_start/zarr.json"))["shape"][0]) - 1
 
 
 def _stored_keyframes(fleet: Fleet, partition: Partition, clips: Clips) -> Iterator[tuple[str, Stored]]:
@@ -126,7 +125,7 @@ def _stored_keyframes(fleet: Fleet, partition: Partition, clips: Clips) -> Itera
         try:
             t_ns = pq.read_table(fleet.objects.local(sha256, OPEN), columns=["t_ns"])["t_ns"].to_pylist()
         except FileNotFoundError:
-            yield uri, Stored(drive, _spans(rows), "the object is gone")
+            yield uri, Stored(drive, _spans(rows), GONE)
             continue
         yield uri, Stored(drive, _by_clip(t_ns, clips.get(drive, [])))
 
@@ -137,9 +136,12 @@ def _by_clip(t_ns: list[int], clips: list[tuple[str, int, int]]) -> dict[str, Sp
 
 
 def _stored_media(fleet: Fleet, partition: Partition, clips: Clips) -> Iterator[tuple[str, Stored]]:
-    """Redacted media, which belong to all clips that they overlap on corrected time; others are in no catalog."""
+    """Redacted media, which belong to all clips that they overlap on corrected time; others are in no catalog.
+
+    A video says how many pictures it has and how long they take; when it began is in its row alone.
+    """
     models = fleet.lake.rows(CLOCK_MODELS, partition)
-    columns = ["drive_id", "camera", "frames", "first_t_ns", "last_t_ns", "sha256", "uri"]
+    columns = ["drive_id", "camera", "media", "frames", "first_t_ns", "last_t_ns", "sha256", "uri"]
     media = fleet.lake.rows(REDACTED_MEDIA, partition, columns)
     for row in released_media(media, fleet.lake.rows(AUDITED_MEDIA, partition)).to_pylist():
         drive, own = row["drive_id"], models.filter(pc.equal(models["drive_id"], row["drive_id"]))
@@ -147,8 +149,17 @@ def _stored_media(fleet: Fleet, partition: Partition, clips: Clips) -> Iterator[
         first_ns, last_ns = Clocks.of(own).corrected(row["camera"], ends).tolist()
         span = Span(row["frames"], first_ns, last_ns)
         spans = {clip: span for clip, start, end in clips.get(drive, []) if first_ns < end and last_ns >= start}
-        problem = "" if fleet.objects.exists(row["sha256"], OPEN) else "the object is gone"
-        yield row["uri"], Stored(drive, spans, problem)
+        yield row["uri"], Stored(drive, spans, _media_problem(fleet, row))
+
+
+def _media_problem(fleet: Fleet, row: Mapping[str, Any]) -> str:
+    try:
+        held = media_times(fleet.objects.local(row["sha256"], OPEN), row["media"])
+    except FileNotFoundError:
+        return GONE
+    except UNREADABLE:
+        return DAMAGED
+    return media_problem(held, row["frames"], row["first_t_ns"], row["last_t_ns"])
 
 
 def _grouped(data: pa.Table, keys: tuple[str, ...]) -> dict[tuple[str, ...], pa.Table]:

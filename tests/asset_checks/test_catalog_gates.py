@@ -3,7 +3,6 @@
 import hashlib
 import importlib
 import inspect
-import json
 import random
 import tempfile
 import zipfile
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,12 +19,15 @@ import pytest
 from asset_checks import catalog
 from fleet_assets.evidence.intervals import clopper_pearson
 from fleet_assets.evidence.verdicts import Outcome
+from fleet_assets.ingestion.media.times import MediaTimes
 from fleet_assets.ingestion.metadata_extraction_and_catalog.operators import signals_address
 from fleet_assets.ingestion.metadata_extraction_and_catalog.round_trip import (
     Claim,
     Span,
     Stored,
+    media_problem,
     round_trip_verdict,
+    sweeps_problem,
 )
 from fleet_assets.ingestion.steps import CATALOG_STEP
 from tests.asset_checks.gate_fleet import OLD, PARTITION, TABLES, GateFleet
@@ -45,6 +48,10 @@ CATALOG, SIGNALS, SWEEPS, KEYFRAMES, MEDIA, AUDITED = (
 OPERATOR = CATALOG_STEP.operator.name
 PASS, FAIL, INCONCLUSIVE = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
 CLIP_NS, STEP_NS = 1000, 100
+POINTS = 5
+"""Points of a sweep."""
+PICTURES = 9
+"""Pictures of the camera."""
 MODULE = "fleet_assets.ingestion.metadata_extraction_and_catalog.round_trip"
 _folder = tempfile.TemporaryDirectory()
 
@@ -72,17 +79,22 @@ class Objects:
             raise FileNotFoundError(sha256)
         return Path(_folder.name) / sha256
 
-    def exists(self, sha256: str, access: str) -> bool:
-        """See `ObjectStore.exists`."""
-        return access == "open" and sha256 not in self.gone
-
 
 def _zip(sweeps: int) -> Callable[[Path], None]:
     def write(path: Path) -> None:
         with zipfile.ZipFile(path, "w") as file:
-            file.writestr("sweep_start/zarr.json", json.dumps({"shape": [sweeps + 1]}))
+            file.writestr("sweep_start/c/0", (np.arange(sweeps + 1, dtype="<i8") * POINTS).tobytes())
 
     return write
+
+
+def _pictures(first_ns: int, last_ns: int, count: int) -> Callable[[Path], None]:
+    t_ns = np.linspace(first_ns, last_ns, count).astype(np.int64)
+    return lambda path: pq.write_table(pa.table({"t_ns": t_ns}), path)
+
+
+def _damaged(path: Path) -> None:
+    path.write_bytes(b"nothing that can be read")
 
 
 def _shard(t_ns: list[int]) -> Callable[[Path], None]:
@@ -99,12 +111,13 @@ def clip_row(clip: int, **values: Any) -> dict[str, Any]:
 
 
 def recorded(**changes: Any) -> GateFleet:
-    """One drive of two clips with signals, sweeps, keyframes and a video, all in the catalog.
+    """One drive of two clips with signals, sweeps, keyframes and pictures of a camera, all in the catalog.
 
     Args:
         changes: What is otherwise: `signals`, `sweeps`, `keyframes` (instants stored), `rows` (changes of the catalog's
             rows by number), `gone` (kinds whose object is gone), `forgotten` (kinds that no row names), `released`,
-            `made`, `waiting`.
+            `made`, `waiting`; `sweeps_inside`, `video_inside` (what the object holds), `damaged` (kinds whose object
+            cannot be read).
     """
     fleet = GateFleet().drive("d")
     objects = Objects()
@@ -114,19 +127,33 @@ def recorded(**changes: Any) -> GateFleet:
     inside = changes.get("sweeps_inside", len(sweeps))
     stored = changes.get("keyframes", [200, 1200, 1999])
     named = changes.get("keyframe_rows", stored)
-    zipped = objects.put(f"z{inside}", _zip(inside))
+    damaged = changes.get("damaged", ())
+    zipped = objects.put(*(("zd", _damaged) if "lidar" in damaged else (f"z{inside}", _zip(inside))))
     shard = objects.put(f"k{stored}", _shard(stored))
-    video = objects.put("m", lambda path: path.write_bytes(b"video"))
+    first, last = changes.get("video", (500, 1500))
+    held = changes.get("video_inside", (first, last, PICTURES))
+    video = objects.put(*(("md", _damaged) if "media" in damaged else (f"m{held}", _pictures(*held))))
     fleet.put(SIGNALS, "d", [{"clip_id": f"d-{min(t // CLIP_NS, 1)}", "t_ns": t} for t in signals])
     sweep = {"sensor": "roof", "uri": uri(zipped), "sha256": zipped}
     fleet.put(
-        SWEEPS, "d", [{**sweep, "clip_id": f"d-{t // CLIP_NS}", "t_ns": t, "sweep": n} for n, t in enumerate(sweeps)]
+        SWEEPS,
+        "d",
+        [
+            {
+                **sweep,
+                "clip_id": f"d-{t // CLIP_NS}",
+                "t_ns": t,
+                "sweep": n,
+                "first_point": n * POINTS + changes.get("points_moved", 0),
+                "points": POINTS + changes.get("points_more", 0) * (n == 1),
+            }
+            for n, t in enumerate(sweeps)
+        ],
     )
     picture = {"camera": "front", "uri": uri(shard), "sha256": shard}
     fleet.put(KEYFRAMES, "d", [{**picture, "clip_id": f"d-{t // CLIP_NS}", "t_ns": t} for t in named])
-    first, last = changes.get("video", (500, 1500))
     media = {"camera": "front", "uri": uri(video), "sha256": video, "first_t_ns": first, "last_t_ns": last}
-    fleet.put(MEDIA, "d", [{**media, "frames": 9}] if "no_media" not in changes else [])
+    fleet.put(MEDIA, "d", [{**media, "media": "frames", "frames": PICTURES}] if "no_media" not in changes else [])
     fleet.put(AUDITED, "d", [{"camera": "front", "sha256": video, "released": changes.get("released", True)}])
     (entry,) = fleet.lake.entries(SIGNALS, PARTITION)
     addresses: dict[str, str | None] = {
@@ -184,6 +211,9 @@ SCENARIOS: dict[str, tuple[Callable[[], GateFleet], Outcome]] = {
     "the sweeps' object is gone": (lambda: recorded(gone=["lidar"]), FAIL),
     "a sweep fewer in the object": (lambda: recorded(sweeps_inside=2), FAIL),
     "a sweep more in the object": (lambda: recorded(sweeps_inside=4), FAIL),
+    "sweeps of other points": (lambda: recorded(points_moved=1), FAIL),
+    "a sweep of more points": (lambda: recorded(points_more=1), FAIL),
+    "sweeps that cannot be read": (lambda: recorded(damaged=["lidar"]), FAIL),
     "sweeps that no row names": (lambda: recorded(rows=dict.fromkeys(range(2), ONE)), FAIL),
     "sweeps that one row does not name": (lambda: recorded(rows={1: ONE}), FAIL),
     "the shard is gone": (lambda: recorded(gone=["keyframe"]), FAIL),
@@ -197,6 +227,11 @@ SCENARIOS: dict[str, tuple[Callable[[], GateFleet], Outcome]] = {
         lambda: recorded(keyframes=[0, 1200, 1999], keyframe_rows=[0, 1200, 1999]), PASS,
     ),
     "the video is gone": (lambda: recorded(gone=["media"]), FAIL),
+    "a video that cannot be read": (lambda: recorded(damaged=["media"]), FAIL),
+    "a video of a picture more": (lambda: recorded(video_inside=(500, 1500, PICTURES + 1)), FAIL),
+    "a video of a picture less": (lambda: recorded(video_inside=(500, 1500, PICTURES - 1)), FAIL),
+    "a video of another time": (lambda: recorded(video_inside=(501, 1501, PICTURES)), FAIL),
+    "a video that is longer": (lambda: recorded(video_inside=(500, 1501, PICTURES)), FAIL),
     "a video that no row names": (lambda: recorded(forgotten=["media_uris"]), FAIL),
     "a video outside of all clips": (lambda: recorded(video=(3000, 4000), forgotten=["media_uris"]), PASS),
     "a video up to the first clip": (
@@ -348,6 +383,49 @@ def test_no_comparison_of_the_judgement_can_be_turned_round() -> None:
     assert survivors == []
 
 
+def held_sweeps(*starts: int, first: tuple[int, ...] = (0, 5), points: tuple[int, ...] = (5, 5)) -> Any:
+    return lambda look: look(*(np.array(one, np.int64) for one in (starts, first, points)))
+
+
+def held_media(pictures: int = 3, first: int | None = None, length: int = 100) -> Any:
+    return lambda look: look(MediaTimes(pictures, first, length, 10), 3, 1000, 1100)
+
+
+FILES: dict[str, list[tuple[Any, str]]] = {
+    "sweeps_problem": [
+        (held_sweeps(0, 5, 10), ""),
+        (held_sweeps(0, first=(), points=()), ""),
+        (held_sweeps(0, 5), "1 sweeps are in it, 2 rows lead to it"),
+        (held_sweeps(0, 5, 10, 15), "3 sweeps are in it"),
+        (held_sweeps(0, 5, 11), "its sweep 1 has 6 points from 5 on, the row says 5 from 5 on"),
+        (held_sweeps(1, 6, 11), "its sweep 0 has 5 points from 1 on, the row says 5 from 0 on"),
+    ],
+    "media_problem": [
+        (held_media(), ""),
+        (held_media(first=1000), ""),
+        (held_media(first=999), "its pictures begin at 999, its row says 1000"),
+        (held_media(2), "2 pictures are in it, its row says 3"),
+        (held_media(4), "4 pictures are in it"),
+        (held_media(length=110), ""),
+        (held_media(length=90), ""),
+        (held_media(length=111), "its pictures take 111 ns, its row says 100 ns"),
+        (held_media(length=89), "its pictures take 89 ns"),
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "look"), [("sweeps_problem", sweeps_problem), ("media_problem", media_problem)])
+def test_a_file_is_held_against_its_rows_and_no_comparison_can_be_turned_round(name: str, look: Any) -> None:
+    cases = [case for case, _ in FILES[name]]
+    expected = answered(look, cases)
+    for said, (_, begin) in zip(expected, FILES[name], strict=True):
+        assert said.startswith(begin) if begin else not said
+    module = importlib.import_module(MODULE)
+    found = list(mutants(inspect.getsource(module), (name,)))
+    assert len(found) >= 2
+    assert [one.place for one in found if answered(getattr(built(one.tree, module), name), cases) == expected] == []
+
+
 def test_no_comparison_of_what_is_looked_up_can_be_turned_round() -> None:
     fleets = [make() for make, _ in SCENARIOS.values()]
 
@@ -358,7 +436,15 @@ def test_no_comparison_of_what_is_looked_up_can_be_turned_round() -> None:
     def said(module: Any) -> list[Any]:
         return answered(module.judge_round_trip, [lambda judge, one=fleet: look(judge, one) for fleet in fleets])
 
-    parts = ("judge_round_trip", "_claims", "_stored_signals", "_stored_sweeps", "_by_clip", "_stored_media")
+    parts = (
+        "judge_round_trip",
+        "_claims",
+        "_stored_signals",
+        "_stored_sweeps",
+        "_by_clip",
+        "_stored_media",
+        "_media_problem",
+    )
     expected = said(catalog)
     assert not [one for one in expected if isinstance(one, str)]
     found = list(mutants(inspect.getsource(catalog), parts))

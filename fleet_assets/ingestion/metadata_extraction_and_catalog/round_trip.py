@@ -10,7 +10,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fleet_assets.evidence.verdicts import Figure, Outcome, Verdict, evidence_digest
+from fleet_assets.ingestion.media.times import MediaTimes
 
 _NAMED: Final = 5
 
@@ -60,6 +64,46 @@ class Stored:
     drive: str
     spans: Mapping[str, Span]
     problem: str = ""
+
+
+def sweeps_problem(starts: NDArray[np.int64], first_points: NDArray[np.int64], points: NDArray[np.int64]) -> str:
+    """What is wrong with a file of sweeps; empty where nothing is.
+
+    Args:
+        starts: int64[n + 1], what the file says: first point of each sweep, and the one after the last.
+        first_points: int64[m], what the rows that lead to it say, in order of their sweeps.
+        points: int64[m], how many points each has by its row.
+    """
+    inside = len(starts) - 1
+    if inside != len(points):
+        return f"{inside} sweeps are in it, {len(points)} rows lead to it"
+    counts = np.diff(starts)
+    wrong = np.flatnonzero((starts[:-1] != first_points) | (counts != points))
+    if not len(wrong):
+        return ""
+    at = int(wrong[0])
+    return (
+        f"its sweep {at} has {counts[at]} points from {starts[at]} on, the row says {points[at]} from "
+        f"{first_points[at]} on"
+    )
+
+
+def media_problem(held: MediaTimes, pictures: int, first_ns: int, last_ns: int) -> str:
+    """What is wrong with a file of redacted media; empty where nothing is.
+
+    Args:
+        held: What the file says.
+        pictures: Pictures that its row says.
+        first_ns: Time of the earliest one by its row.
+        last_ns: Time of the latest one.
+    """
+    if held.pictures != pictures:
+        return f"{held.pictures} pictures are in it, its row says {pictures}"
+    if held.first_ns is not None and held.first_ns != first_ns:
+        return f"its pictures begin at {held.first_ns}, its row says {first_ns}"
+    if abs(held.length_ns - (last_ns - first_ns)) > held.tick_ns:
+        return f"its pictures take {held.length_ns} ns, its row says {last_ns - first_ns} ns"
+    return ""
 
 
 def _breach(claim: Claim, stored: Mapping[str, Stored], tolerance_ns: int) -> str | None:

@@ -29,6 +29,7 @@ from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.zarr_shards 
     ShardPolicy,
     SweepWriter,
     read_sweeps,
+    sweep_starts,
 )
 from fleet_assets.policy.documents import load_policies
 from fleet_assets.policy.lidar_calibration import parse_lidar_calibration
@@ -102,7 +103,9 @@ def test_any_zarr_reader_finds_the_points_of_every_sweep(tmp_path: Path) -> None
     assert {name: (group[name].shards, group[name].chunks) for name in COLUMNS} == (
         dict.fromkeys(COLUMNS, ((2048,), (1024,)))
     )
-    assert group["sweep_start"][:].tolist() == [0, *np.cumsum(SIZES).tolist()]
+    assert (
+        group["sweep_start"][:].tolist() == [0, *np.cumsum(SIZES).tolist()] == sweep_starts(tmp_path / "a.zip").tolist()
+    )
     for axis, name in enumerate("xyz"):
         np.testing.assert_array_equal(group[name][:], np.concatenate([one.points.xyz[axis] for one in sweeps]))
     np.testing.assert_array_equal(group["ring"][:], np.concatenate([one.points.ring for one in sweeps]))

@@ -84,6 +84,11 @@ class TrackFrames:
                     found.update(zip(columns["pts"].tolist(), t_ns.tolist(), strict=True))
         return found
 
+    @property
+    def length_ns(self) -> int:
+        """From the earliest to the latest frame; 0 where there is none."""
+        return max(self._times.values()) - min(self._times.values()) if self._times else 0
+
     def ticks(self, t_ns: int) -> int:
         """Tick of a time on the recording's clock, counted from where the file's presentation begins."""
         return ((t_ns - self._at.begin_ns) * self.timescale + NS_PER_S // 2) // NS_PER_S

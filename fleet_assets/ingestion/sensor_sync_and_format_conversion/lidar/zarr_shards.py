@@ -172,6 +172,17 @@ class SweepWriter:
         self._zip.close()
 
 
+def sweep_starts(path: Path) -> NDArray[np.int64]:
+    """Index of each sweep's first point and of the one after the last, int64[sweeps + 1], without opening the arrays.
+
+    Raises:
+        zipfile.BadZipFile: When the file is damaged.
+    """
+    with zipfile.ZipFile(path) as file:
+        # Written as one chunk that is not compressed, see `SweepWriter.close`.
+        return np.frombuffer(file.read(f"{SWEEP_START}/c/0"), dtype="<i8")
+
+
 def read_sweeps(path: Path, first: int = 0, count: int | None = None) -> Iterator[dict[str, NDArray[Any]]]:
     """Yield sweeps as columns.
 
