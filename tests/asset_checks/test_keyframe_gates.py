@@ -86,3 +86,14 @@ def test_the_gate_says(name: str) -> None:
     verdict = gate.judge(fleet(), PARTITION)  # type: ignore[arg-type]
     assert verdict.outcome is outcome, verdict
     assert bool(verdict.missing) is (outcome is INCONCLUSIVE)
+
+
+@pytest.mark.parametrize(
+    ("name", "with_own_time"),
+    [("as it should be", len(FRAMES)), ("late, and nothing states it", 0), ("a clock that is not set", 0)],
+)
+def test_the_verdict_says_of_how_many_keyframes_the_time_could_be_checked(name: str, with_own_time: int) -> None:
+    (gate,) = keyframe_gates()
+    figures = gate.judge(SCENARIOS[name][0](), PARTITION).figures  # type: ignore[arg-type]
+    assert (figures["with_own_time"], figures["without_own_time"]) == (with_own_time, len(FRAMES) - with_own_time)
+    assert figures["keyframes"] == len(FRAMES)

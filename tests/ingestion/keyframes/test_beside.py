@@ -51,8 +51,17 @@ def test_what_the_spec_does_not_know_of_a_latency_is_what_is_not_known_of_its_ti
 
 def test_a_camera_that_states_another_time_of_capture_is_believed_and_one_whose_clock_is_not_set_is_not() -> None:
     far = round(LIMITS["max_stamp_ms"] * MS)
-    for stamp, true in ((5 - 300 * MS, 5 - 300 * MS), (6, 6), (5 - far, 5 - far), (6 + far, 5), (None, 5)):
+    near, none = 1, 0
+    for stamp, true, stated in (
+        (5 - 300 * MS, 5 - 300 * MS, near),
+        (6, 6, near),
+        (5, 5, near),
+        (5 - far, 5 - far, near),
+        (6 + far, 5, none),
+        (None, 5, none),
+    ):
         drive = instants(stamps=(stamp, None, 1))["a"]
+        assert drive.stated == stated
         assert drive.keyframes.t_ns.tolist() == [5, 9]
         assert drive.keyframes.true_ns.tolist() == [true, 9]
 

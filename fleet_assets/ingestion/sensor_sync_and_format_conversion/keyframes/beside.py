@@ -49,10 +49,12 @@ def drive_instants(  # noqa: PLR0917 - four tables and what they are read by
         heard = _of(drive_id, streams.filter(pc.greater(streams["messages"], 0)))["sensor"].to_pylist()
         lidars = {name for name, sensor in sensors.items() if sensor.kind == _LIDAR and name in heard}
         givers = [sensor for sensor in sensors.values() if set(limits["position"]) & sensor.signals.keys()]
+        shown, stated = _shown(_of(drive_id, keyframes), sensors, round(limits["max_stamp_ms"] * NS_PER_MS))
         found[drive_id] = DriveInstants(
-            _shown(_of(drive_id, keyframes), sensors, round(limits["max_stamp_ms"] * NS_PER_MS)),
+            shown,
             _turned(_of(drive_id, sweeps), sensors) if lidars else None,
             _placed(_of(drive_id, signals), limits["position"], givers) if givers else None,
+            stated,
         )
     return found
 
@@ -71,13 +73,14 @@ def _latency_unknown(names: pa.ChunkedArray, sensors: Mapping[str, SensorSpec]) 
     return np.array([sensors[name].latency_uncertainty_ns for name in names.to_pylist()], np.int64)
 
 
-def _shown(keyframes: pa.Table, sensors: Mapping[str, SensorSpec], most_ns: int) -> Timed:
-    """Keyframes; a camera that states when it took a picture is believed."""
+def _shown(keyframes: pa.Table, sensors: Mapping[str, SensorSpec], most_ns: int) -> tuple[Timed, int]:
+    """Keyframes, and how many state when they were taken: there the camera is believed."""
     t_ns = keyframes["t_ns"].to_numpy().astype(np.int64)
-    stated = pc.coalesce(keyframes["stamp_ns"], keyframes["t_ns"]).to_numpy().astype(np.int64)
+    stamp_ns = pc.coalesce(keyframes["stamp_ns"], keyframes["t_ns"]).to_numpy().astype(np.int64)
     # Stamps that are far away are of a clock that is not set, and say nothing.
-    true_ns = np.where(np.abs(stated - t_ns) <= most_ns, stated, t_ns)
-    return Timed(t_ns, true_ns, _latency_unknown(keyframes["camera"], sensors))
+    believed = pc.is_valid(keyframes["stamp_ns"]).to_numpy() & (np.abs(stamp_ns - t_ns) <= most_ns)
+    true_ns = np.where(believed, stamp_ns, t_ns)
+    return Timed(t_ns, true_ns, _latency_unknown(keyframes["camera"], sensors)), int(believed.sum())
 
 
 def _turned(sweeps: pa.Table, sensors: Mapping[str, SensorSpec]) -> Timed:

@@ -51,11 +51,14 @@ class DriveInstants:
         keyframes: Its keyframes, at least one.
         sweeps: Middles of its lidar sweeps; None where no lidar sent anything, so that none is asked for.
         poses: Instants with a position; None where its vehicle gives none.
+        stated: Keyframes whose camera itself states when it took them. Of the others the time is that of the clock
+            model, so that it cannot show whether that model is right.
     """
 
     keyframes: Timed
     sweeps: Timed | None
     poses: Timed | None
+    stated: int = 0
 
 
 def apart_ns(instants: Timed, others: Timed, max_gap_ns: int) -> tuple[Instants, Instants]:
@@ -120,7 +123,9 @@ def time_skew_verdict(drives: Mapping[str, DriveInstants], policy: Mapping[str, 
                 missing.append(_unsure(one, other, instants, others, limits["max_ms"][pair]))
         verdicts[name] = _drive_verdict(shares, missing, limits["min_share"], policy_digest)
     figures: dict[str, Figure] = {"drives": len(drives), "min_share": limits["min_share"]}
-    figures["keyframes"] = sum(len(drive.keyframes) for drive in drives.values())
+    shown = sum(len(drive.keyframes) for drive in drives.values())
+    stated = sum(drive.stated for drive in drives.values())
+    figures |= {"keyframes": shown, "with_own_time": stated, "without_own_time": shown - stated}
     if worst[1]:
         figures |= {"worst_share": worst[0], "worst_drive": worst[1], "worst_pair": worst[2]}
     return replace(all_of(verdicts), figures=figures, policy_digest=policy_digest)
