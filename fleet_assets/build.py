@@ -1,7 +1,7 @@
 """One function that composes everything: the only module that imports all five packages."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import dagster as dg
@@ -33,7 +33,7 @@ from fleet_assets.mining.scene_detection_and_event_triggers.assets import event_
 from fleet_assets.operators import STEPS
 from fleet_assets.tables import Table, TableKind
 from fleet_assets.tables.bronze import INGESTION_LOG
-from fleet_assets.tables.catalog import SEARCH_DOCUMENTS
+from fleet_assets.tables.gold import EVENT_WINDOWS
 from fleet_assets.tables.maps import ROAD_NETWORK, SNAPSHOT, WEATHER_DAYS
 from fleet_assets.tables.ops import REQUESTS
 from fleet_assets.tables.redaction import REDACTION_SIGNATURES
@@ -66,8 +66,6 @@ INGESTION: Final = "ingestion"
 OPEN: Final = "open"
 """Access class of every area but ingestion; whichever platform ingestion has, the others see the same one."""
 GOLD_LAYER: Final = "gold"
-_BEHIND_EVENTS: Final = (dg.AssetKey(list(SEARCH_DOCUMENTS.key)), INDEX)
-"""What the ingestion area makes of events: requested together with them, so that one run does both."""
 _MAPS = dg.AssetSelection.assets(ROAD_NETWORK.key, WEATHER_DAYS.key)
 """Which snapshot or report holds for a drive enters through its fingerprint."""
 _SETTLED_WITH_SIGNALS = dg.AssetSelection.assets(["bronze", "drives"], ["bronze", "quarantine"])
@@ -85,8 +83,13 @@ def _ignoring(condition: dg.AutomationCondition[Any], selection: dg.AssetSelecti
     return ignoring
 
 
-def _is_with_events(key: dg.AssetKey) -> bool:
-    return key.path[0] == GOLD_LAYER or key in _BEHIND_EVENTS
+def _with_events(specs: Sequence[dg.AssetSpec]) -> set[dg.AssetKey]:
+    """Gold, and what the ingestion area makes of events: requested together, so that one run does both."""
+    found = {spec.key for spec in specs if spec.key.path[0] == GOLD_LAYER}
+    behind = {dg.AssetKey(list(EVENT_WINDOWS.key))}
+    while more := {spec.key for spec in specs if behind.intersection(dep.asset_key for dep in spec.deps)} - behind:
+        behind |= more
+    return found | behind
 
 
 def all_gates(tables: Mapping[str, Table]) -> list[Gate]:
@@ -145,6 +148,7 @@ def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, A
         guarded.setdefault(gate.table.name, []).append(Guard(gate.key, gate.policy))
     conditional = [key for asset in assets for key in asset.keys if asset.automation_conditions_by_key.get(key)]
     specs = [spec for asset in assets for spec in asset.specs]
+    with_events = _with_events(specs)
     gates = gate_checks(named, by_columns, {spec.key for spec in specs if spec.group_name == INGESTION})
     bulk = [dg.AssetKey(list(t.key)) for t in tables.values() if t.kind is TableKind.BULK]
     # Logs are written by the assets of bulk tables, which cannot be run without them.
@@ -159,8 +163,8 @@ def build_defs(*, profile: str | None = None, resource_overrides: Mapping[str, A
             *telemetry_sensors(automation["landing_interval_s"], guarded),
             *map_sensors(automation["landing_interval_s"], guarded),
             *mining_sensors(automation["landing_interval_s"], guarded),
-            area_automation(INGESTION, [key for key in conditional if not _is_with_events(key)]),
-            area_automation("mining", [key for key in conditional if _is_with_events(key)]),
+            area_automation(INGESTION, [key for key in conditional if key not in with_events]),
+            area_automation("mining", [key for key in conditional if key in with_events]),
             sweep_sensor(
                 "restatement_sweep",
                 STEPS,

@@ -174,6 +174,29 @@ def test_what_a_condition_may_ask_for_is_looked_after_by_a_sweep_too(defs: dg.De
     assert conditional <= swept
 
 
+def test_events_and_all_that_is_made_of_them_are_asked_for_together(defs: dg.Definitions) -> None:
+    """Conditions of two sensors are asked one after the other: what follows would come a wave later each time."""
+    graph = defs.resolve_asset_graph()
+    specs = list(defs.resolve_all_asset_specs())
+    sensors = {sensor.name: sensor for sensor in defs.sensors or ()}
+    asked = {
+        name: sensors[name].asset_selection.resolve(graph)  # type: ignore[union-attr]
+        for name in ("ingestion_automation", "mining_automation")
+    }
+    events = dg.AssetKey(["gold", "event_windows"])
+    behind = dg.AssetSelection.assets(events).downstream().resolve(graph)
+    conditional = {spec.key for spec in specs if spec.automation_condition is not None}
+    assert {("silver", name) for name in ("keyframes", "clip_catalog", "search_documents")} <= {
+        tuple(key.path) for key in behind
+    }
+    assert behind & conditional <= asked["mining_automation"]
+    assert not behind & asked["ingestion_automation"]
+    assert (
+        dg.AssetSelection.assets(events).upstream(include_self=False).resolve(graph) & asked["mining_automation"]
+        == set()
+    )
+
+
 def test_sensors_are_on_and_their_names_are_those_that_the_crank_turns(defs: dg.Definitions) -> None:
     from fleet_assets.crank import Crank
 

@@ -16,7 +16,6 @@ SHORT = Drive("short", "2024-05-03T08:00:00", "north", 9)
 COVERAGE_HELD = {"silver/signals:coverage": "2024-05-03|north"}
 BEHIND_IT = {
     ("telemetry_and_bulk_ingestion.summarise_day", ("2024-05-03",)),
-    ("metadata_extraction_and_catalog.catalogue", ("2024-05-03", "north")),
     ("map_and_weather_enrichment.match", ("2024-05-03", "north")),
     ("scene_detection_and_event_triggers.cut_scenes", ("2024-05-03", "north")),
 }

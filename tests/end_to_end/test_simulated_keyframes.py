@@ -21,11 +21,16 @@ pytestmark = pytest.mark.slow
 SOUND, LATE, SILENT = "north", "south", "west"
 """Depots: drives as they should be, with a camera that is late, with a lidar that falls silent."""
 LATE_MS = 220
-SECONDS = 6
+SECONDS = 12
+"""Enough grid for the coverage gate to judge a partition by one drive: keyframes wait for the events of its signals."""
+EVENT_S = 4
+SEED = 31
+"""Of the town: one and the same, as its map is what events are found with."""
 
 
-def simulate(fleet: TestFleet, depot: str, seed: int, drives: int = 1, *more: str) -> None:
-    arguments = ["--drives", str(drives), "--seconds", str(SECONDS), "--seed", str(seed), "--depot", depot, "--no-turn"]
+def simulate(fleet: TestFleet, depot: str, number: int, *more: str) -> None:
+    arguments = ["--drives", "9", "--only", str(number), "--seconds", str(SECONDS), "--seed", str(SEED)]
+    arguments += ["--depot", depot, "--no-turn"]
     arguments += ["--sensors", "can,imu,gnss,lidar,camera", "--camera-hz", "2", "--home", str(fleet.home), "--json"]
     result = CliRunner().invoke(main, ["simulate", *arguments, *more])
     assert result.exit_code == 0, result.output
@@ -43,12 +48,12 @@ def late_camera(fleet: TestFleet) -> Path:
 
 @pytest.fixture(scope="module")
 def filmed(tmp_path_factory: pytest.TempPathFactory) -> TestFleet:
-    """A sound drive, one with a late camera, one with a lidar that falls silent; to be read only."""
+    """A sound drive that brakes hard, one with a late camera, one with a lidar that falls silent; to be read only."""
     fleet = TestFleet(tmp_path_factory.mktemp("filmed") / "home", depots=(SOUND, LATE, SILENT), first_day="2024-05-01")
-    simulate(fleet, SOUND, 31)
-    simulate(fleet, SILENT, 33, 1, "--fault", "dropout:lidar@1.5")
+    simulate(fleet, SOUND, 1, "--event", f"hard_brake@{EVENT_S}")
+    simulate(fleet, SILENT, 3, "--fault", f"dropout:lidar@{SECONDS / 4}")
     changed = late_camera(fleet)
-    simulate(fleet, LATE, 32)
+    simulate(fleet, LATE, 2)
     changed.unlink()
     fleet.turn()
     return fleet
@@ -97,6 +102,25 @@ def test_keyframes_have_the_time_of_the_exposure(filmed: TestFleet) -> None:
         # Each drive draws its latency anew, within 20 ms; the receiver by which the clock is known, too.
         assert errors_ms
         assert np.abs(np.array(errors_ms) - late_ms).max() < 55
+
+
+def test_a_hard_brake_has_its_keyframes_and_a_drive_without_events_none(filmed: TestFleet) -> None:
+    rules = filmed.fleet.policies["keyframes"]["events"]
+    events = filmed.sql("select * from gold.event_windows")
+    assert "hard_brake" in {row["trigger"] for row in events if row["depot"] == SOUND}
+    for depot in (SOUND, LATE, SILENT):
+        instants = np.array(
+            [row[name] for row in events if row["depot"] == depot for name in rules["instants"]], np.int64
+        )
+        rows = keyframes(filmed, depot)
+        at_events = [row["t_ns"] for row in rows if row["reason"] == "event"]
+        assert bool(at_events) == bool(len(instants))
+        within_ns = rules["within_ms"] * 1_000_000
+        assert all(((t_ns >= instants) & (t_ns - instants <= within_ns)).any() for t_ns in at_events)
+    brakes = [row for row in events if row["depot"] == SOUND and row["trigger"] == "hard_brake"]
+    shown = [row["t_ns"] for row in keyframes(filmed, SOUND) if row["reason"] == "event"]
+    for brake in brakes:
+        assert any(0 <= t_ns - brake[name] <= within_ns for t_ns in shown for name in rules["instants"])
 
 
 def test_the_time_skew_gate_passes_fails_and_is_inconclusive(filmed: TestFleet) -> None:

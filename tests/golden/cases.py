@@ -49,7 +49,7 @@ from fleet_assets.ingestion.telemetry_and_bulk_ingestion.telemetry.steps import 
 from fleet_assets.ingestion.vehicle import vehicle_of
 from fleet_assets.mining.scenario_mining.requests import place
 from fleet_assets.mining.scenario_mining.units import unit_of
-from fleet_assets.mining.steps import MINE_STEP, MINING_STEPS
+from fleet_assets.mining.steps import EVENTS_STEP, MINE_STEP, MINING_STEPS
 from fleet_assets.operators import STEPS
 from fleet_assets.policy.documents import digest_of, load_policies
 from fleet_assets.provenance.batches import BatchFile
@@ -59,6 +59,7 @@ from fleet_assets.provenance.ledger import Entry
 from fleet_assets.provenance.manifest import Manifest, ManifestFile, make_manifest
 from fleet_assets.provenance.restate import Moved, Step, UnitTask
 from fleet_assets.tables import all_tables
+from fleet_assets.tables.gold import EVENT_WINDOWS
 from fleet_assets.tables.maps import DRIVE_CELLS, ROAD_CELLS, ROAD_EDGES, WEATHER_DAYS, WEATHER_OBSERVATIONS
 from resources.data_files import DataFiles, parquet_bytes
 from resources.landing import LocalLanding
@@ -85,10 +86,15 @@ DERIVED = (
     AUDIT_STEP,
     ALIGN_STEP,
     SWEEPS_STEP,
+)
+BEHIND_EVENTS = (
     KEYFRAMES_STEP,
     CATALOG_STEP,
     DOCUMENT_STEP,
+    *(one for one in MINING_STEPS if one is not EVENTS_STEP and one is not MINE_STEP),
 )
+EVENT_MS = (410, 730)
+"""Start and peak of the event that the filmed drive is given: a camera alone has none of its own."""
 
 
 @dataclass(frozen=True)
@@ -258,9 +264,25 @@ class GoldenRun:
         for step in DERIVED:
             self._step(step, entries, context, case.name)
         self._enrich(entries, context, case)
-        for step in (one for one in MINING_STEPS if one is not MINE_STEP):
+        self._step(EVENTS_STEP, entries, context, case.name)
+        if case.name == "filmed":
+            entries[EVENT_WINDOWS.name] = self._event(case, entries)
+        for step in BEHIND_EVENTS:
             self._step(step, entries, context, case.name)
         return entries
+
+    def _event(self, case: Case, entries: Mapping[str, Entry]) -> Entry:
+        clip = self.files.read(self.tables["silver.clips"], [entries["silver.clips"]]).to_pylist()[0]["clip_id"]
+        start_ns, peak_ns = (START_NS + at * 1_000_000 for at in EVENT_MS)
+        shares = dict.fromkeys(("score", "rarity", "uncertainty", "disagreement", "diversity"), 0.5)
+        row = {
+            "drive_id": case.name, "day": PARTITION[0], "depot": PARTITION[1], "event_id": "golden", "clip_id": clip,
+            "trigger": "golden", "start_ns": start_ns, "peak_ns": peak_ns, "end_ns": peak_ns + 1, "value": None,
+            "unit": "1", "cut": False, **shares, "ttc_s": None, "thw_s": None, "drac_mps2": None,
+            "rss_violated": None, "policy_version": "1.0.0", "policy_digest": "0" * 64,
+        }  # fmt: skip
+        made = EVENT_WINDOWS.from_rows([row])
+        return self.files.stage(str(self.folder / EVENT_WINDOWS.name), (), case.name, "0" * 24, made)
 
     def _mine(self, held: Mapping[str, Mapping[str, Entry]]) -> None:
         """One request with everything that can be asked, over the drives whose recordings have fixed bytes."""

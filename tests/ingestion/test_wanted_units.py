@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fleet_assets.ingestion.steps import ALIGN_STEP, DECODE_STEP, STEPS
+from fleet_assets.ingestion.steps import ALIGN_STEP, DECODE_STEP, KEYFRAMES_STEP, STEPS
 from fleet_assets.ingestion.units import IngestionState, derived_units, registration_units
 from fleet_assets.policy.documents import Policies, load_policies
 from fleet_assets.provenance.ledger import Partition
@@ -25,6 +25,7 @@ DAY_NS = 86_400_000_000_000
 FIRST: Partition = ("2024-05-01", "north")
 SECOND: Partition = ("2024-05-02", "north")
 SPEC = "comma2k19_rav4"
+_ANYTHING: dict[str, Any] = {"string": "x", "int64": 0, "float64": 0.0, "bool": False}
 
 
 def manifest(drive_id: str, *, revision: int = 0, content: int = 1, day: int = 0) -> Manifest:
@@ -196,6 +197,35 @@ def test_a_partition_that_holds_outputs_but_no_drives_any_more_is_looked_at() ->
     lake = MemoryLake()
     lake.put(TABLES["silver.clips"], FIRST, "d1", [])
     assert derived_units(state(lake, []), ALIGN_STEP.operator) == {FIRST: Wanted({}, ())}
+
+
+def test_keyframes_wait_for_their_drive_s_events_and_change_with_these_alone() -> None:
+    lake = MemoryLake()
+    for number, name in enumerate(("d1", "d2")):
+        register(lake, manifest(name, content=number))
+    *others, events = (TABLES[name] for name in KEYFRAMES_STEP.operator.inputs[1:])
+    assert events.name == "gold.event_windows"
+    for table in others:
+        for name in ("d1", "d2"):
+            lake.put(table, FIRST, name, [])
+
+    def fingerprints() -> dict[str, str]:
+        wanted = derived_units(state(lake, []), KEYFRAMES_STEP.operator, FIRST)[FIRST]
+        assert set(wanted.waiting) == {"d1", "d2"} - set(wanted.units)
+        return {name: unit.fingerprint for name, unit in wanted.units.items()}
+
+    assert fingerprints() == {}
+    lake.put(events, FIRST, "d1", [])
+    assert set(fingerprints()) == {"d1"}
+    lake.put(events, FIRST, "d2", [])
+    before = fingerprints()
+    row = {column.name: None if column.nullable else _ANYTHING[str(column.type)] for column in events.columns}
+    lake.put(events, FIRST, "d2", [row], made="1")
+    after = fingerprints()
+    assert after["d1"] == before["d1"]
+    assert after["d2"] != before["d2"]
+    lake.put(events, FIRST, "d2", [], made="2")
+    assert fingerprints() == before
 
 
 def test_steps_of_the_area_share_one_reading_of_the_state() -> None:

@@ -20,6 +20,7 @@ from fleet_assets.tables.bronze import (
     SENSOR_SAMPLES,
     SENSOR_STREAMS,
 )
+from fleet_assets.tables.gold import EVENT_WINDOWS
 from fleet_assets.tables.privacy import WITHHELD_POSITIONS
 from fleet_assets.tables.redaction import REDACTED_MEDIA, REDACTION_REPORT
 from fleet_assets.tables.silver import CLIPS, CLOCK_MODELS, KEYFRAMES, LIDAR_SHARDS, LIDAR_SWEEPS, RADAR_TRACKS
@@ -113,6 +114,7 @@ def keyframe_assets(
         INTEGRITY_FINDINGS,
         CLIPS,
         CLOCK_MODELS,
+        EVENT_WINDOWS,
     )
     spec = table_spec(
         KEYFRAMES,

@@ -68,8 +68,15 @@ AUDITED = Table(
     (),
     "As much of the audit as keyframes read.",
 )
+EVENTS = Table(
+    ("gold", "event_windows"),
+    (*PARTITION_COLUMNS, *(Column(name, "int64", "") for name in ("start_ns", "peak_ns", "end_ns"))),
+    (),
+    "As much of the table of events as keyframes may read.",
+)
 TABLES = {
-    table.name: table for table in (DRIVES, MEDIA, REPORT, AUDITED, INTEGRITY_FINDINGS, CLIPS, CLOCK_MODELS, KEYFRAMES)
+    table.name: table
+    for table in (DRIVES, MEDIA, REPORT, AUDITED, INTEGRITY_FINDINGS, CLIPS, CLOCK_MODELS, EVENTS, KEYFRAMES)
 }
 
 
@@ -112,7 +119,7 @@ def test_an_event_takes_the_first_picture_after_it_unless_that_is_too_late() -> 
     times = list(range(0, 1000, 40))
     assert chosen(times, [0] * 25, events_ms=[410]) == [(0, "interval"), (440, "event")]
     assert chosen(times, [0] * 25, events_ms=[400, 401, 439]) == [(0, "interval"), (400, "event"), (440, "event")]
-    late = POLICIES["keyframes"]["event_within_ms"]
+    late = POLICIES["keyframes"]["events"]["within_ms"]
     assert chosen([0, 100], [0, 0], events_ms=[-late]) == [(0, "event")]
     assert chosen([0, 100], [0, 0], events_ms=[-late - 1]) == [(0, "interval")]
 
@@ -139,6 +146,8 @@ class Drive:
         self.files = MemoryFiles()
         self.media: list[dict[str, Any]] = []
         self.findings: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
+        self.policies = POLICIES
         self.quarantined: set[str] = set()
         self.exposed: set[str] = set()
 
@@ -183,6 +192,7 @@ class Drive:
             REPORT: pa.Table.from_pylist(report, REPORT.arrow_schema),
             MEDIA: pa.Table.from_pylist(self.media, MEDIA.arrow_schema),
             INTEGRITY_FINDINGS: pa.Table.from_pylist(self.findings, INTEGRITY_FINDINGS.arrow_schema),
+            EVENTS: pa.Table.from_pylist(self.events, EVENTS.arrow_schema),
             CLIPS: CLIPS.from_rows(clips),
             CLOCK_MODELS: CLOCK_MODELS.from_rows([{**PARTITION, "sensor": camera, **clock} for camera in cameras]),
         }
@@ -191,7 +201,7 @@ class Drive:
             for table, rows in contents.items()
         }
         context: Mapping[str, Any] = {"drive": {**PARTITION, "status": "landed"}, "objects": self.objects}
-        return UnitTask("a", ("2024-05-01", "north"), inputs, context, POLICIES, TABLES, self.files)
+        return UnitTask("a", ("2024-05-01", "north"), inputs, context, self.policies, TABLES, self.files)
 
     def keyframes(self, *cameras: str) -> list[dict[str, Any]]:
         """Run the operator."""
@@ -254,6 +264,29 @@ def test_frames_of_a_redacted_video_are_taken_at_their_exact_time(tmp_path: Path
         shard = pq.read_table(drive.objects.local(row["sha256"], "open")).to_pylist()[row["shard_row"]]
         assert shard["jpeg"] == jpeg_of(redacted[row["frame"]], POLICIES["keyframes"]["jpeg_quality"])
     recording.close()
+
+
+def test_the_instants_of_events_that_the_policy_names_give_keyframes_of_every_camera(tmp_path: Path) -> None:
+    drive = Drive(tmp_path)
+    drive.frames("front", [50] * 55)
+    drive.frames("rear", [50] * 55)
+    quiet = {
+        camera: [row["frame"] for row in drive.keyframes("front", "rear") if row["camera"] == camera]
+        for camera in ("front", "rear")
+    }
+    assert quiet == dict.fromkeys(("front", "rear"), [0, 10, 20, 30, 40, 50])
+    for start_ms, peak_ms, end_ms in ((1210, 2350, 2810), (1210, 3510, 5900)):
+        instants = {"start_ns": start_ms, "peak_ns": peak_ms, "end_ns": end_ms}
+        drive.events.append({**PARTITION, **{name: START_NS + at * MS for name, at in instants.items()}})
+    for named, frames in ((("start_ns", "peak_ns"), [13, 24, 36]), (("peak_ns",), [24, 36]), (("end_ns",), [29])):
+        events = {**POLICIES["keyframes"]["events"], "instants": list(named)}
+        keyframes = {**POLICIES["keyframes"], "events": events}
+        drive.policies = replace(POLICIES, documents={**POLICIES.documents, "keyframes": keyframes})
+        rows = drive.keyframes("front", "rear")
+        for camera in ("front", "rear"):
+            own = [row for row in rows if row["camera"] == camera]
+            assert [row["frame"] for row in own if row["reason"] == "event"] == frames
+            assert [row["frame"] for row in own if row["reason"] != "event"] == quiet[camera]
 
 
 def test_a_drive_without_redacted_media_has_no_keyframes_and_nothing_is_stored(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from fleet_assets.provenance.restate import UnitTask
 from fleet_assets.tables.silver import KEYFRAMES
 
 OPEN: Final = "open"
+EVENTS: Final = "gold.event_windows"
 _KEYS: Final = ("drive_id", "day", "depot")
 _MB: Final = 1 << 20
 _SEGMENT: Final = (
@@ -34,7 +35,8 @@ _SEGMENT: Final = (
 )  # fmt: skip
 EXTRACT_KEYFRAMES: Final = Operator(
     name="sensor_sync_and_format_conversion.keyframes",
-    version=1,
+    version=2,
+    # Events come from the mining area's table: nothing that it is made from reads keyframes.
     inputs=(
         "bronze.drives",
         "bronze.redacted_media",
@@ -44,9 +46,10 @@ EXTRACT_KEYFRAMES: Final = Operator(
         "bronze.integrity_findings",
         "silver.clips",
         "silver.clock_models",
+        EVENTS,
     ),
     outputs=(KEYFRAMES.name,),
-    policy={"keyframes": ("every_ms", "event_within_ms", "scene_change", "jpeg_quality", "shard_mb")},
+    policy={"keyframes": ("every_ms", "events", "scene_change", "jpeg_quality", "shard_mb")},
     libraries=("numpy", "av", "pillow"),
 )
 
@@ -89,6 +92,8 @@ def extract_keyframes(task: UnitTask) -> Mapping[str, pa.Table]:
     cuts = _cuts(task.read("bronze.integrity_findings", ["sensor", "signal", "severity", "t_ns", "end_ns"]))
     clocks = _clocks(task.read("silver.clock_models", ["sensor", "segment", *_SEGMENT]))
     policy = task.policies["keyframes"]
+    rules = KeyframeRules.from_policy(policy)
+    events_ns = _instants(task.read(EVENTS, list(rules.event_instants)))
     partition = {key: task.context["drive"][key] for key in _KEYS}
 
     def store(path: Path) -> str:
@@ -105,7 +110,9 @@ def extract_keyframes(task: UnitTask) -> Mapping[str, pa.Table]:
                     "silver.clock_models. Materialize silver/clock_models of this drive again"
                 )
             seen = _shown(parts, objects, policy["jpeg_quality"], cuts.get(camera, ()))
-            rows += [{**partition, **row} for row in _camera_rows(camera, seen, clocks[camera], clips, policy, shards)]
+            selector = Selector(rules, int(clips.starts[0]), events_ns)
+            found = _camera_rows(camera, seen, clocks[camera], clips, selector, shards)
+            rows += [{**partition, **row} for row in found]
         shards.close()
     placed = [
         {**row, "shard_row": number, "sha256": digest, "uri": f"objects://{OPEN}/{digest}"}
@@ -139,6 +146,12 @@ def _clocks(models: pa.Table) -> dict[str, list[ClockSegment]]:
     return found
 
 
+def _instants(events: pa.Table) -> NDArray[np.int64]:
+    """Values of all columns, each once, in order of time."""
+    columns = [column.to_numpy().astype(np.int64) for column in events.columns]
+    return np.unique(np.concatenate(columns))
+
+
 def _cuts(findings: pa.Table) -> dict[str, list[tuple[int, int]]]:
     """Stretches that findings cut from all of a sensor, both ends included."""
     found: dict[str, list[tuple[int, int]]] = {}
@@ -162,11 +175,10 @@ def _camera_rows(  # noqa: PLR0917 - what is shown, what it is placed by, where 
     seen: Iterator[Glance],
     segments: Sequence[ClockSegment],
     clips: _Clips,
-    policy: Mapping[str, Any],
+    selector: Selector,
     shards: ShardWriter,
 ) -> Iterator[dict[str, Any]]:
     """Rows of one camera without their place in a shard; the pictures go into the shards."""
-    selector = Selector(KeyframeRules.from_policy(policy), int(clips.starts[0]), np.empty(0, np.int64))
     for glance in seen:
         t_ns = int(correct(np.array([glance.t_ns], np.int64), segments)[0])
         clip = clips.at(t_ns)

@@ -20,12 +20,14 @@ class KeyframeRules:
 
     Attributes:
         every_ns: Spacing of the instants that each give a keyframe.
+        event_instants: Columns of the table of events whose instants each give a keyframe.
         event_within_ns: How much later than an event its keyframe may be.
         min_distance: Mean difference of brightness, 0 to 255, from which on a scene has changed.
         min_gap_ns: Least time between a keyframe and one for a changed scene.
     """
 
     every_ns: int
+    event_instants: tuple[str, ...]
     event_within_ns: int
     min_distance: float
     min_gap_ns: int
@@ -33,10 +35,11 @@ class KeyframeRules:
     @classmethod
     def from_policy(cls, policy: Mapping[str, Any]) -> Self:
         """Read the document `keyframes`."""
-        change = policy["scene_change"]
+        change, events = policy["scene_change"], policy["events"]
         return cls(
             every_ns=policy["every_ms"] * NS_PER_MS,
-            event_within_ns=policy["event_within_ms"] * NS_PER_MS,
+            event_instants=tuple(events["instants"]),
+            event_within_ns=events["within_ms"] * NS_PER_MS,
             min_distance=float(change["min_distance"]),
             min_gap_ns=change["min_gap_ms"] * NS_PER_MS,
         )
