@@ -1,5 +1,6 @@
 """A face is exposed where somebody would have it: sizes and places against the proportions of a body."""
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from fleet_assets.ingestion.integrity_and_pii_redaction.audit import bearing as proportions
 from fleet_assets.ingestion.integrity_and_pii_redaction.audit.bearing import around, bearing
 from fleet_assets.ingestion.integrity_and_pii_redaction.audit.looks import Auditor, Hit, surroundings
 from fleet_assets.policy.documents import InvalidPolicyError, load_document, load_policies
 from resources.weights import WeightStore
+from tests.gate_mutants import built, mutants
 from tests.photo_factory import portrait
 
 POLICIES = load_policies()
@@ -42,6 +45,9 @@ def bears(boxes: NDArray[np.float32], hit: NDArray[np.float32] = HIT) -> list[bo
         (person(crown=46, height=40), True),
         (person(crown=46, width=24, height=30), True),
         (person(crown=36), True),
+        (person(crown=30), True),
+        (person(crown=46, width=20), True),
+        (person(crown=46, height=20), True),
         (person(crown=29), False),
         (person(crown=20), False),
         (person(crown=0), False),
@@ -50,7 +56,8 @@ def bears(boxes: NDArray[np.float32], hit: NDArray[np.float32] = HIT) -> list[bo
         (person(crown=55, width=3, height=3), False),
         (person(crown=50.5, width=24, height=19), False),
     ],
-    ids=["stands", "is seen to the chest", "shows head and neck", "wears a hat", "would have it at the chest",
+    ids=["stands", "is seen to the chest", "shows head and neck", "wears a hat",
+         "wears the highest hat", "is as wide as the face", "is as high as the face", "would have it at the chest",
          "would have it at the belly", "would have it at the knees", "is narrower than the face",
          "is narrower, and seen to the chest", "is a speck in it", "is lower than the face"],
 )  # fmt: skip
@@ -58,6 +65,19 @@ def test_somebody_bears_a_face_of_his_size_at_his_head_and_nowhere_else(
     shown: NDArray[np.float32], expected: bool
 ) -> None:
     assert bears(shown) == [expected]
+
+
+def test_no_comparison_can_be_turned_round() -> None:
+    hits = [person(crown=30), person(crown=29), person(crown=46, width=20), person(crown=46, width=14)]
+    boxes = np.concatenate([*hits, np.array([[110, 60, 111, 61], [0, 0, 110, 60], [0, 0, 109, 59]], np.float32)])
+
+    def answers(module: Any) -> list[Any]:
+        return [module.around(boxes, HIT).tolist(), module.bearing(boxes, HIT, FACE["bearer"]).tolist()]
+
+    found = list(mutants(inspect.getsource(proportions), ("around", "bearing")))
+    assert len(found) == 8
+    survivors = [one.place for one in found if answers(built(one.tree, proportions)) == answers(proportions)]
+    assert survivors == []
 
 
 def test_each_of_several_people_is_asked() -> None:

@@ -1,6 +1,7 @@
 """The gate of the audit: what it lets through, what it holds back, and how often it is wrong."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -185,3 +186,13 @@ def test_the_shipped_policy_names_a_recall_for_every_kind_that_the_auditor_looks
     policy = load_policies()["audit"]
     assert {one["kind"] for one in policy["detectors"]} == set(policy["recall"]["kinds"])
     assert ExposureRule.from_policy(policy).recall_of_all > 0
+
+
+def test_the_documentation_says_how_many_drives_the_shipped_recall_needs() -> None:
+    rule = ExposureRule.from_policy(load_policies()["audit"])
+    drives = enough_drives(rule.half, rule.recall_of_all, rule.max_drives_share)
+    tracks = enough_drives(rule.half, rule.recall_in_sample, rule.max_tracks_share)
+    said = " ".join((Path(__file__).parents[3] / "docs" / "privacy.md").read_text(encoding="utf-8").split())
+    assert f"{drives:,} drives without exposure bring the bound of drives within its limit, and {tracks:,} that" in said
+    assert drives_share_verdict(clean(drives or 0), rule, policy_digest=POLICY).figures["at_most"] <= 0.05
+    assert drives_share_verdict(clean((drives or 0) - 1), rule, policy_digest=POLICY).figures["at_most"] > 0.05
