@@ -1,7 +1,8 @@
 """Simulated drives for the study of triggers: made, ingested and kept with their truth, below one folder.
 
 Here belongs making them: `python -m benchmarks.trigger_drives FOLDER FIRST_SEED END_SEED`. What is found in them is
-scored by `trigger_study.py`. A drive that is there already is not made again.
+scored by `trigger_study.py`. A drive that is there already is not made again; with `--limits` only the true limits
+beside the drives that are there are written anew.
 """
 
 import json
@@ -15,7 +16,8 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 
 from benchmarks.simulated_drives import DEPOT, START_NS, Workshop
-from benchmarks.trigger_surroundings import surround
+from benchmarks.trigger_surroundings import surround, write_limits
+from fleet_assets.policy.documents import load_policies
 from services.fleet_simulator.drive_plans import FleetOrder, plan_drive, with_depots
 from services.fleet_simulator.drive_truth import EventRequest
 from services.fleet_simulator.sensors.scene import Scene
@@ -23,6 +25,7 @@ from services.fleet_simulator.shifts import ShiftRequest
 from services.fleet_simulator.traffic.drive import simulate_drive
 from services.fleet_simulator.truth import write_truth
 from services.fleet_simulator.world.generate import generate_network
+from services.fleet_simulator.world.road_network import RoadNetwork
 
 SECONDS: Final = 300.0
 EVERY_S: Final = 75.0
@@ -84,6 +87,19 @@ def order_of(seed: int) -> FleetOrder:
     return FleetOrder(seed, (DEPOT,), START_NS, SECONDS, GROUPS, events=events, shifts={0: shift[condition_of(seed)]})
 
 
+def network_of(seed: int, simulation: Mapping[str, Any]) -> RoadNetwork:
+    """The world of a drive."""
+    return with_depots(generate_network(seed, simulation["world"]), (DEPOT,))
+
+
+def renew_limits(folder: Path, seeds: Sequence[int]) -> None:
+    """Write the true limits of the drives that are there anew."""
+    simulation = load_policies()["simulation"]
+    for seed in seeds:
+        if (folder / str(seed) / "made.json").exists():
+            write_limits(folder / str(seed), network_of(seed, rules_of(seed, simulation)))
+
+
 def make(folder: Path, seeds: Sequence[int]) -> None:
     """Make and ingest the drives of some seeds; an unfinished one is made anew."""
     with tempfile.TemporaryDirectory() as place:
@@ -94,7 +110,7 @@ def make(folder: Path, seeds: Sequence[int]) -> None:
             if (target / "made.json").exists():
                 continue
             shutil.rmtree(target, ignore_errors=True)
-            network = with_depots(generate_network(seed, simulation["world"]), (DEPOT,))
+            network = network_of(seed, simulation)
             truth = simulate_drive(plan_drive(order_of(seed), 1, network), network, simulation)
             scene = Scene(truth, network, simulation["sensors"])
             recording = Path(place) / f"{seed}.mcap"
@@ -112,4 +128,5 @@ def make(folder: Path, seeds: Sequence[int]) -> None:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]), range(int(sys.argv[2]), int(sys.argv[3])))
+    work = renew_limits if "--limits" in sys.argv else make
+    work(Path(sys.argv[1]), range(int(sys.argv[2]), int(sys.argv[3])))

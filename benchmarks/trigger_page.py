@@ -26,8 +26,9 @@ resampled by drive; those of starts and ends are exact ones over events. Limits 
 below 1000.
 """
 _APART: Final = """\
-*In the band* are events within 10 % of a threshold or of the least duration, between two instants of the grid, or (of
-speeding) where privacy withholds the position: they count neither as found nor as wrong, nor among starts and ends.
+*In the band* are events within 10 % of a threshold or of the least duration, or that limits 10 % (of a pause: or 0.1 s)
+off would part, join or move by over a second, or between two instants of the grid, or (of speeding) that begin or end
+where no position is known: they count neither as found nor as wrong, nor among starts and ends.
 """
 
 

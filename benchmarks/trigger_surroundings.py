@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from benchmarks.trigger_limits import true_limits
 from fleet_assets.geo.osm_edges import road_network
 from fleet_assets.geo.osm_ways import read_extract
 from fleet_assets.ingestion.map_and_weather_enrichment.drive_cells import cell_rows
@@ -34,7 +34,6 @@ SEEN: Final = {
 """Tables that triggers read here, and their columns."""
 LIMITS: Final = "limits"
 """Name of the true limits beside the drive's truth."""
-_KMH: Final = 3.6
 
 
 def surround(drive: Path, network: RoadNetwork, policies: Policies, rules: Mapping[str, Any]) -> None:
@@ -54,7 +53,13 @@ def surround(drive: Path, network: RoadNetwork, policies: Policies, rules: Mappi
     }
     for name, table in tables.items():
         pq.write_table(table.select(list(SEEN[name])), drive / f"{name}.parquet")
-    _write_limits(drive / "truth", network)
+    write_limits(drive, network)
+
+
+def write_limits(drive: Path, network: RoadNetwork) -> None:
+    """Write the limit at every true state of the ego beside a drive, metres per second."""
+    ego = pq.read_table(drive / "truth" / "ego.parquet")
+    pq.write_table(pa.table({"limit_mps": true_limits(ego, network)}), drive / "truth" / f"{LIMITS}.parquet")
 
 
 def _columns(policies: Policies) -> list[str]:
@@ -94,17 +99,3 @@ def _weather(
     return table.set_column(
         table.column_names.index("visibility_m"), "visibility_m", pc.cast(table["visibility_m"], pa.float64())
     )
-
-
-def _write_limits(truth: Path, network: RoadNetwork) -> None:
-    """The limit at every state of the ego, work zones included, metres per second."""
-    ego = pq.read_table(truth / "ego.parquet", columns=["edge_id", "edge_offset_mm"])
-    edge, offset = ego["edge_id"].to_numpy(), ego["edge_offset_mm"].to_numpy() / 1e3
-    limit = np.empty(len(edge))
-    for number in np.unique(edge).tolist():
-        own, body = edge == number, network.edges[number]
-        limit[own] = body.speed_limit_kmh / _KMH
-        if body.work_zone is not None:
-            zone = own & (offset >= body.work_zone.first_m) & (offset <= body.work_zone.last_m)
-            limit[zone] = body.work_zone.speed_limit_kmh / _KMH
-    pq.write_table(pa.table({"limit_mps": limit}), truth / f"{LIMITS}.parquet")

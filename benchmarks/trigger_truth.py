@@ -22,6 +22,12 @@ AGENT_STEPS: Final = 5
 AGENT_STEP_NS: Final = AGENT_STEPS * EGO_STEP_NS
 GRID_NS: Final = 100_000_000
 """Spacing of the grid: what lasts for less can lie between two of its instants."""
+BAND: Final = 0.1
+"""Share of a limit within which something is told apart."""
+STANDS_S: Final = 0.3
+"""Who stops for less stands in nobody's way: walkers end their way with a state at rest."""
+OWN_MOVE_S, OWN_MOVE_M = 2.0, 0.9
+"""Who moved over so far by himself, half a car's width, in the time before somebody is ahead, fell in behind them."""
 LONGEST_S: Final = {"cut_in": 3, "engagement": 5}
 """Triggers whose event is the beginning of what the simulator tells."""
 SIMULATOR: Final = {
@@ -44,7 +50,7 @@ class Occurrence:
         start_ns: First instant.
         end_ns: End, exclusive.
         value: Its value in the trigger's unit.
-        edge: Whether it would not have been one had its limits been a tenth narrower.
+        edge: Whether it would be none, or another one, had its limits been a tenth narrower or wider.
     """
 
     start_ns: int
@@ -53,27 +59,25 @@ class Occurrence:
     edge: bool = False
 
 
-def _spans(t_ns: NDArray[np.int64], begins: NDArray[np.bool_], holds: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Spans that begin where one condition holds and go on while the other does, by a plain loop."""
-    found, first = [], None
+def _spans(begins: NDArray[np.bool_], holds: NDArray[np.bool_], pause: int = 0) -> list[tuple[int, int]]:
+    """Spans that begin where one condition holds and go on while the other does, by a plain loop.
+
+    Args:
+        begins: bool[n], the one.
+        holds: bool[n], the other.
+        pause: So many steps in a row may lack it.
+    """
+    found: list[tuple[int, int]] = []
+    first, last = -1, -1
     for index, (start, hold) in enumerate(zip(begins.tolist(), holds.tolist(), strict=True)):
-        if first is None and start:
-            first = index
-        elif first is not None and not hold:
-            found.append((first, index - 1))
-            first = None
-    return found if first is None else [*found, (first, len(t_ns) - 1)]
-
-
-def _merged(spans: list[tuple[int, int]], pause: int) -> list[tuple[int, int]]:
-    """Spans with pauses of at most so many steps joined."""
-    joined: list[tuple[int, int]] = []
-    for first, last in spans:
-        if joined and first - joined[-1][1] - 1 <= pause:
-            joined[-1] = (joined[-1][0], last)
-        else:
-            joined.append((first, last))
-    return joined
+        if first >= 0 and not hold and index - last > pause:
+            found.append((first, last))
+            first = -1
+        if first < 0 and start:
+            first = last = index
+        elif first >= 0 and hold:
+            last = index
+    return found if first < 0 else [*found, (first, last)]
 
 
 def _trailing_mean(values: Floats, seconds: float) -> Floats:
@@ -81,27 +85,54 @@ def _trailing_mean(values: Floats, seconds: float) -> Floats:
     return np.convolve(values, np.ones(width) / width)[: len(values)]
 
 
+def _slack(pause_s: float, step_ns: int) -> tuple[int, int]:
+    """Steps of a pause that is a tenth, or an instant of the grid, shorter and longer than one that is bridged."""
+    slack_s = max(BAND * pause_s, GRID_NS / NS_PER_S)
+    return round((pause_s - slack_s) * NS_PER_S / step_ns), round((pause_s + slack_s) * NS_PER_S / step_ns)
+
+
+def _doubtful(one: tuple[int, int], others: list[list[tuple[int, int]]], most: int) -> bool:
+    """Whether under other limits a span is parted, joined with another one, or moved by more steps at either end."""
+    for spans in others:
+        same = [other for other in spans if other[0] <= one[1] and one[0] <= other[1]]
+        if len(same) > 1 or any(abs(was - now) > most for other in same for was, now in zip(one, other, strict=True)):
+            return True
+    return False
+
+
 def _motion(  # noqa: PLR0917 - the numbers of one definition
     t_ns: NDArray[np.int64], signed: Floats, threshold: float, release: float, least_s: float, pause_s: float = 0.3
 ) -> list[Occurrence]:
-    """Spans in which a number passes a threshold and stays above the release, short pauses joined."""
-    spans = _merged(_spans(t_ns, signed >= threshold, signed >= release), round(pause_s * NS_PER_S / EGO_STEP_NS))
+    """Spans in which a number passes a threshold and stays above the release, short pauses joined.
+
+    Those are told apart that a tenth more or less of the release or of the pause would part, join, or let begin or end
+    more than a second earlier or later.
+    """
+    begins, pause, slack = signed >= threshold, round(pause_s * NS_PER_S / EGO_STEP_NS), BAND * abs(release)
+    spans = _spans(begins, signed >= release, pause)
+    others = [_spans(begins, signed >= release, steps) for steps in _slack(pause_s, EGO_STEP_NS)]
+    others += [_spans(begins, signed >= release + own, pause) for own in (-slack, slack)]
     return [
-        Occurrence(int(t_ns[first]), int(t_ns[last]) + EGO_STEP_NS, float(signed[first : last + 1].max()))
+        Occurrence(
+            int(t_ns[first]),
+            int(t_ns[last]) + EGO_STEP_NS,
+            float(signed[first : last + 1].max()),
+            edge=_doubtful((first, last), others, NS_PER_S // EGO_STEP_NS),
+        )
         for first, last in spans
         if (last - first + 1) * EGO_STEP_NS >= least_s * NS_PER_S
     ]
 
 
 def _mirrored(found: list[Occurrence]) -> list[Occurrence]:
-    return [Occurrence(one.start_ns, one.end_ns, -one.value) for one in found]
+    return [replace(one, value=-one.value) for one in found]
 
 
 def _standing_ahead(folder: Path, document: Mapping[str, Any], ego: Any, wide: float) -> list[Occurrence]:
     """Somebody stands in the ego's way, nearer than 60 m and 5 s, while it drives: from true bodies and poses.
 
-    The way is the circle that the ego has driven for a second. Limits of way, distance and time are multiplied by
-    `wide`.
+    The way is the circle that the ego has driven for a second, so that there is none before. Limits of way, distance
+    and time are multiplied by `wide`.
     """
     tracks, agents = (pq.read_table(folder / f"{name}.parquet").to_pandas() for name in ("tracks", "agents"))
     tracks = tracks.merge(agents[["agent_id", "length_mm", "width_mm"]], on="agent_id")
@@ -120,25 +151,41 @@ def _standing_ahead(folder: Path, document: Mapping[str, Any], ego: Any, wide: f
     # Beyond a quarter of the circle nothing lies ahead.
     cosine = np.sqrt(np.maximum(1.0 - (bend * ahead) ** 2, 0.0))
     way = np.where(np.abs(bend * ahead) < 1.0, bend * ahead**2 / (1.0 + cosine), np.inf)
-    stands = tracks["speed_mmps"].to_numpy() <= 300  # noqa: PLR2004 - as the simulator has it
-    in_way = stands & (np.abs(left - way) <= 1.4 * wide) & (gap > 0.0)  # noqa: PLR2004 - half a car and more
+    stands = _lasting(tracks["agent_id"].to_numpy(), tracks["speed_mmps"].to_numpy() <= 300)  # noqa: PLR2004 - the simulator's
+    in_way = stands & (t_ns - start >= NS_PER_S) & (np.abs(left - way) <= 1.4 * wide) & (gap > 0.0)  # noqa: PLR2004 - half a car and more
     count = int(at.max()) // AGENT_STEPS + 1
     nearest = np.full(count, np.inf)
     np.minimum.at(nearest, at[in_way] // AGENT_STEPS, gap[in_way])
     speed = ego["speed_mmps"].to_numpy()[::AGENT_STEPS][:count] / 1e3
     holds = (nearest <= 60.0 * wide) & (nearest <= 5.0 * wide * speed) & (speed >= 2.0 / wide)  # noqa: PLR2004 - the trigger's own
     step_ns = AGENT_STEP_NS
-    spans = _merged(_spans(np.arange(count), holds, holds), round(1.5 * NS_PER_S / step_ns))
+    pauses = (round(1.5 * NS_PER_S / step_ns), *_slack(1.5, step_ns))
+    spans, *others = (_spans(holds, holds, pause) for pause in pauses)
     return [
-        Occurrence(start + first * step_ns, start + (last + 1) * step_ns, float(nearest[first : last + 1].min()))
+        Occurrence(
+            start + first * step_ns,
+            start + (last + 1) * step_ns,
+            float(nearest[first : last + 1].min()),
+            edge=_doubtful((first, last), others, NS_PER_S // step_ns),
+        )
         for first, last in spans
         if (last - first + 1) * step_ns >= NS_PER_S / wide
     ]
 
 
+def _lasting(agent: NDArray[np.int64], stands: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Of the states of agents, one agent behind the other: those at rest that belong to a rest that lasts."""
+    kept = stands.copy()
+    for first, last in _spans(stands, stands):
+        cuts = [first, *(np.flatnonzero(np.diff(agent[first : last + 1])) + first + 1).tolist(), last + 1]
+        for begin, end in zip(cuts[:-1], cuts[1:], strict=True):
+            kept[begin:end] = (end - begin) * AGENT_STEP_NS >= STANDS_S * NS_PER_S
+    return kept
+
+
 def _swerves(t_ns: NDArray[np.int64], sideways: Floats, speed: Floats) -> list[Occurrence]:
     """Lateral acceleration passes 2 m/s^2 to one side, at 7 m/s and more, and within 1.6 s to the other."""
-    spans = _spans(t_ns, np.abs(sideways) >= 2.0, np.abs(sideways) >= 2.0)  # noqa: PLR2004 - the trigger's own
+    spans = _spans(np.abs(sideways) >= 2.0, np.abs(sideways) >= 2.0)  # noqa: PLR2004 - the trigger's own
     found: list[Occurrence] = []
     side, began, ended = 0.0, 0, 0
     for first, last in spans:
@@ -191,7 +238,7 @@ def occurrences(folder: Path) -> dict[str, list[Occurrence]]:
         found["low_visibility"] = _mirrored(_motion(t_ns, -now, -1000.0, -1500.0, 10.0, 2.0))
     narrow, usual, wide = (_standing_ahead(folder, document, ego, factor) for factor in (0.9, 1.0, 1.1))
     found["stationary_hazard"] = [
-        *(replace(one, edge=not any(_overlap(one, other) for other in narrow)) for one in usual),
+        *(replace(one, edge=one.edge or not any(_overlap(one, other) for other in narrow)) for one in usual),
         *(replace(one, edge=True) for one in wide if not any(_overlap(one, other) for other in usual)),
     ]
     for trigger, (kind, scale) in SIMULATOR.items():
@@ -205,7 +252,12 @@ def occurrences(folder: Path) -> dict[str, list[Occurrence]]:
             for event in document["events"]
             if event["kind"] == kind
         ]
-    found["cut_in"] = [replace(one, value=one.value / _near_m(one, t_ns, speed)) for one in found["cut_in"]]
+    moved_m = _moved_over(ego)
+    found["cut_in"] = [
+        replace(one, value=one.value / _near_m(one, t_ns, speed))
+        for one in found["cut_in"]
+        if not _fell_in(one, t_ns, moved_m)
+    ]
     sideways = ego["lateral_accel_mmps2"].to_numpy().astype(np.float64) / 1e3
     found["swerve"] = _swerves(t_ns, sideways, speed)
     return found
@@ -215,3 +267,18 @@ def _near_m(entered: Occurrence, t_ns: NDArray[np.int64], speed: Floats) -> floa
     """The distance below which an entry is one, as the simulator has it: its share is the trigger's value."""
     at = min(int(np.searchsorted(t_ns, entered.start_ns)), len(speed) - 1)
     return min(20.0, max(1.2 * float(speed[at]), 8.0))
+
+
+def _moved_over(ego: Any) -> Floats:
+    """How far the ego has moved to its left across the lanes since the drive began, metres."""
+    steps = np.diff(ego["lane_offset_mm"].to_numpy(), prepend=ego["lane_offset_mm"][0].as_py()) / 1e3
+    # Where it passes from lane to lane the offset leaps to the other side of the next one.
+    steps[np.abs(steps) > 0.5] = 0.0  # noqa: PLR2004 - nobody moves so far in a hundredth of a second
+    return np.cumsum(steps)
+
+
+def _fell_in(entered: Occurrence, t_ns: NDArray[np.int64], moved_m: Floats) -> bool:
+    """Whether the ego moved over behind somebody, who did not come over to it."""
+    at = int(np.searchsorted(t_ns, entered.start_ns))
+    before = max(at - round(OWN_MOVE_S * NS_PER_S / EGO_STEP_NS), 0)
+    return abs(float(moved_m[min(at, len(moved_m) - 1)] - moved_m[before])) >= OWN_MOVE_M

@@ -149,8 +149,8 @@ class CompiledTriggers:
 
     @cached_property
     def track_reach(self) -> int:
-        """How many samples before the present one the signals over tracked objects look back at most."""
-        return self.track_plan[0].reach(self.track_roots)
+        """How many samples before the present one the signals over tracked objects look back at objects at most."""
+        return self.track_plan[0].reach(self.track_roots, frozenset(self.track_grid_nodes))
 
     @cached_property
     def track_grid_nodes(self) -> tuple[int, ...]:

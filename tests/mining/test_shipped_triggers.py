@@ -35,7 +35,7 @@ def seen(seconds: float, distance_m: object, lateral_m: object, rel_speed_mps: o
     t_ns = np.arange(round(seconds * 20), dtype=np.int64) * RADAR_NS
     named = {"distance_m": distance_m, "lateral_m": lateral_m, "rel_speed_mps": rel_speed_mps}
     columns = {
-        name: np.asarray(value(t_ns / 1e9) if callable(value) else np.full(len(t_ns), value), np.float64)
+        name: np.asarray(value(t_ns / 1e9) if callable(value) else np.broadcast_to(value, len(t_ns)), np.float64)
         for name, value in named.items()
     }
     return ObjectSlot(t_ns, columns)
@@ -196,3 +196,72 @@ def test_fast_on_a_slow_road_is_speeding_once_it_lasts() -> None:
     assert (found.start_ns, found.end_ns) == (5_000_000_000, 12_000_000_000)
     limit[70:] = 50 / 3.6
     assert events("speeding", {**own, "speed_limit_mps": limit}) == []
+
+
+def test_who_comes_out_of_the_corner_that_the_sensor_does_not_see_cuts_in_from_first_sight_on() -> None:
+    own = driving(14.0, 12.0)
+    newcomer = seen(14.0, 3.7 + 6.0, lambda t: np.clip(3.2 - 1.5 * (t - 4.0), 0.0, 3.2), 0.0)
+    late = newcomer.t_ns >= round(5.15e9)
+    glimpsed = ObjectSlot(newcomer.t_ns[late], {name: column[late] for name, column in newcomer.columns.items()})
+    (found,) = events("cut_in", own, glimpsed)
+    assert found.start_ns == pytest.approx(5.2e9, abs=0.1e9)
+    stays = seen(14.0, 3.7 + 6.0, 1.2, 0.0)
+    appears = ObjectSlot(stays.t_ns[late], {name: column[late] for name, column in stays.columns.items()})
+    assert events("cut_in", own, appears) == []
+
+
+def test_who_changes_lanes_behind_somebody_is_not_cut_in_on() -> None:
+    # Half a sine to the left and back over four seconds: 3.4 m across at 12 m/s, behind a car in the next lane.
+    t = np.arange(280) * RADAR_NS / 1e9
+
+    def turned_rad(at_s: Floats) -> Floats:
+        return np.asarray(0.14 * np.sin(np.pi * np.clip((at_s - 5.0) / 4.0, 0.0, 1.0)) ** 2)
+
+    own = driving(14.0, 12.0)
+    own["yaw_rate_radps"] = np.gradient(turned_rad(instants(14.0) / 1e9), 0.1)
+    across = np.cumsum(12.0 * np.sin(turned_rad(t))) * RADAR_NS / 1e9
+    assert across[-1] == pytest.approx(3.4, abs=0.2)
+    ahead, cosine, sine = 3.7 + 10.0, np.cos(turned_rad(t)), np.sin(turned_rad(t))
+    left = 3.4 - across
+    other = seen(14.0, ahead * cosine + left * sine, left * cosine - ahead * sine, 0.0)
+    assert events("cut_in", own, other) == []
+
+
+def test_a_cut_in_goes_on_while_the_vehicle_itself_begins_a_bend() -> None:
+    own = driving(14.0, 12.0)
+    own["yaw_rate_radps"] = np.where(instants(14.0) >= round(6.8e9), 0.12, 0.0)
+    turned = 0.12 * np.clip(np.arange(280) * RADAR_NS / 1e9 - 6.8, 0.0, 0.8)
+    newcomer = seen(14.0, 3.7 + 9.0, lambda t: np.clip(3.2 - 1.5 * (t - 4.0), 0.0, 3.2) - 12.7 * turned, 0.0)
+    (found,) = events("cut_in", own, newcomer)
+    assert found.end_ns - found.start_ns == 3_000_000_000
+
+
+def test_a_gyroscope_that_reads_too_much_does_not_bend_the_way() -> None:
+    own = driving(16.0, 10.0)
+    biased = 0.012
+    own["yaw_rate_radps"] = np.full(len(instants(16.0)), biased)
+    own["speed_mps"] = np.where(instants(16.0) < round(4e9), 0.0, 10.0)
+    car = seen(16.0, lambda t: 100.0 - 10.0 * np.maximum(t - 4.0, 0.0), 0.0, lambda t: np.where(t < 4.0, 0.0, -10.0))
+    standing = track_signals(TRIGGERS, instants(16.0), [car], own)["standing_m"]
+    assert np.isfinite(standing[90:120]).all()
+    moving = {**own, "speed_mps": np.full(len(instants(16.0)), 10.0)}
+    crooked = track_signals(TRIGGERS, instants(16.0), [car], moving)["standing_m"]
+    assert np.isnan(crooked[50:70]).all()
+
+
+def test_the_receiver_corrects_wheels_that_read_too_little() -> None:
+    own = driving(60.0, 16.6)
+    own["gnss_speed_mps"] = np.full(len(instants(60.0)), 16.75)
+    limit = np.full(len(instants(60.0)), 50 / 3.6)
+    (found,) = events("speeding", {**own, "speed_limit_mps": limit})
+    assert found.start_ns == pytest.approx(30e9, abs=0.2e9)
+    del own["gnss_speed_mps"]
+    assert events("speeding", {**own, "speed_limit_mps": limit}) == []
+
+
+def test_speeding_goes_on_while_no_position_is_known() -> None:
+    own = driving(30.0, 18.0)
+    limit = np.full(len(instants(30.0)), 50 / 3.6)
+    limit[100:160] = np.nan
+    (found,) = events("speeding", {**own, "speed_limit_mps": limit})
+    assert (found.start_ns, found.end_ns) == (0, 30_000_000_000)

@@ -213,3 +213,29 @@ def test_a_stream_gives_the_columns_values_one_by_one() -> None:
     stream = Stream(made.plan, [root])
     found = [stream.step({"speed_mps": value})[0] for value in values.tolist()]
     assert np.array_equal(found, Columns(made.plan, {"speed_mps": values}, 40).number(root), equal_nan=True)
+
+
+def test_otherwise_speaks_where_the_first_is_missing_and_is_the_same_sample_by_sample() -> None:
+    speed, distance = [3.0, NAN, NAN, 5.0, NAN], [1.0, 2.0, NAN, 4.0, 6.0]
+    text = "otherwise(speed_mps, distance_m / 2 s)"
+    found = number(text, speed_mps=speed, distance_m=distance)
+    np.testing.assert_array_equal(found, [3.0, 1.0, NAN, 5.0, 3.0])
+    made = checker()
+    root, quantity = made.number(text)
+    assert quantity == Quantity.of("m/s")
+    stream = Stream(made.plan, (root,))
+    stepped = [stream.step({"speed_mps": a, "distance_m": b})[0] for a, b in zip(speed, distance, strict=True)]
+    np.testing.assert_array_equal(stepped, found)
+
+
+def test_otherwise_of_two_kinds_of_unit_is_refused() -> None:
+    with pytest.raises(ExpressionError, match="same kind of unit"):
+        checker().number("otherwise(speed_mps, distance_m)")
+
+
+def test_what_is_given_is_not_looked_back_for() -> None:
+    made = checker()
+    root, _ = made.number("mean(distance_m - mean(speed_mps, 5 s) * 1 s, 0.3 s)")
+    own = next(index for index, node in enumerate(made.plan.nodes) if node.operation == "mean" and node.samples == 50)
+    assert made.plan.reach([root]) == 2 + 49
+    assert made.plan.reach([root], frozenset([own])) == 2

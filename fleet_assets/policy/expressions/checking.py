@@ -31,6 +31,7 @@ FUNCTIONS: Final[Mapping[str, str]] = {
     "abs": "abs(x)",
     "min": "min(x, y)",
     "max": "max(x, y)",
+    "otherwise": "otherwise(x, y)",
     "delay": "delay(x, time)",
     "change": "change(x, time)",
     "mean": "mean(x, time)",
@@ -265,6 +266,7 @@ class Checker:
             "abs": self._of_one,
             "min": self._sum,
             "max": self._sum,
+            "otherwise": self._otherwise,
             "share": self._share,
             "change": self._change,
             **dict.fromkeys(_WINDOWED, self._windowed),
@@ -334,6 +336,12 @@ class Checker:
         quantity = self._same(tree, left, right)
         names = {"+": "add", "-": "subtract", "min": "lower", "max": "upper"}
         return _Numeric(self.plan.add(Node(names[tree.operator], (left.node, right.node))), quantity)
+
+    def _otherwise(self, tree: Apply) -> _Numeric:
+        first, second = (self._numeric(one) for one in tree.arguments)
+        quantity = self._same(tree, first, second)
+        there = self.plan.add(Node("present", (first.node,)))
+        return _Numeric(self.plan.add(Node("select", (there, first.node, second.node))), quantity)
 
     def _product(self, tree: Apply) -> _Numeric:
         left, right = (self._numeric(one) for one in tree.arguments)

@@ -141,14 +141,15 @@ class Plan:
         wanted = {one for index in behind if index not in own for one in self.nodes[index].inputs} | set(roots)
         return sorted(index for index in own if index in wanted or index not in taken)
 
-    def reach(self, roots: "list[int] | tuple[int, ...]") -> int:
-        """How many samples before the present one these operations look back at most."""
+    def reach(self, roots: "list[int] | tuple[int, ...]", given: frozenset[int] = frozenset()) -> int:
+        """How many samples before the present one these operations look back at most, where some results are given."""
         back: dict[int, int] = {}
         for index in self.behind(roots):
             node = self.nodes[index]
             before = max((back[one] for one in node.inputs), default=0)
             whole = node.operation in {"delay", "change", "last", "was"}
-            back[index] = before + (node.samples if whole else max(0, node.samples - 1))
+            own = node.samples if whole else max(0, node.samples - 1)
+            back[index] = 0 if index in given else before + own
         return max((back[index] for index in roots), default=0)
 
     def missing_with(self, root: int, names: frozenset[str]) -> bool:
