@@ -4,7 +4,8 @@
 events and vectors by the pipeline's operators; which kind of event truly happens in a clip, and whether it was made by
 day, at night or in rain, comes from the simulator's truth and is asked only afterwards. A slice is a kind in a
 condition with at least `LEAST` clips. The list is `fleet mine`'s own choice; beside it are the clips of greatest worth,
-and clips drawn at random. Each is made anew on random halves of the drives: means, and the middle 95 % of the halves.
+and clips drawn at random. Each is made anew on stocks of `STOCK` drives that have no drive in common, so that they are
+independent: means over the stocks, and Student's 95 % intervals of these means.
 """
 
 import sys
@@ -19,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from scipy import stats
 
 from benchmarks.simulated_drives import FIRST_UNSEEN_SEED, FULL_VEHICLE
 from benchmarks.trigger_drives import condition_of
@@ -45,9 +47,10 @@ STEPS: Final = (CATALOG_STEP, EVENTS_STEP, CLIP_VECTORS_STEP)
 MODALITIES: Final = ("text", "trajectory")
 """These drives have no camera."""
 BUDGETS: Final = (10, 20, 40)
-HALVES: Final = 30
+STOCK: Final = 24
 DRAWS: Final = 200
 LEAST: Final = 3
+CONFIDENCE: Final = 0.95
 WITH_PAGE: Final = 2
 HEAD: Final = """# What a mined list covers
 
@@ -188,23 +191,27 @@ def covered(study: Study, stock: Stock, lists: Sequence[Sequence[str]]) -> float
     return float(np.mean(shares))
 
 
+def stocks_of(study: Study) -> list[frozenset[str]]:
+    """Drives in stocks that have none in common, in order of their seeds; what is left over takes no part."""
+    drives = sorted({entry.unit for entry in study.reading.entries[CLIPS.name]}, key=int)
+    return [frozenset(drives[first : first + STOCK]) for first in range(0, len(drives) - STOCK + 1, STOCK)]
+
+
 def measured(study: Study) -> tuple[dict[tuple[str, int], NDArray[np.float64]], list[int]]:
-    """Shares by way and budget, one for each half of the drives; and how many clips each half has."""
-    drives = sorted({entry.unit for entry in study.reading.entries[CLIPS.name]})
+    """Shares by way and budget, one for each stock; and how many clips each stock has."""
     found: dict[tuple[str, int], list[float]] = {}
     sizes = []
     with tempfile.TemporaryDirectory() as folder:
-        for half in range(HALVES):
-            rng = np.random.default_rng(FIRST_UNSEEN_SEED + half)
-            stock = stock_of(study, frozenset(rng.choice(drives, len(drives) // 2, replace=False)), Path(folder))
+        for number, drives in enumerate(stocks_of(study)):
+            stock = stock_of(study, drives, Path(folder))
             sizes.append(len(stock.sizes))
             for budget in BUDGETS:
-                for way, lists in listed(study, stock, budget, half).items():
+                for way, lists in listed(study, stock, budget, number).items():
                     found.setdefault((way, budget), []).append(covered(study, stock, lists))
     return {key: np.array(shares) for key, shares in found.items()}, sizes
 
 
-def page(found: Mapping[tuple[str, int], Any], sizes: Sequence[int], slices: int, drives: int) -> str:
+def page(found: Mapping[tuple[str, int], Any], sizes: Sequence[int], slices: int, seeds: tuple[int, int]) -> str:
     """The result as Markdown."""
     lines = [f"| clips in the list | {' | '.join(WAYS)} | mined above worth | mined above random |"]
     lines.append("|---" * (3 + len(WAYS)) + "|")
@@ -213,17 +220,17 @@ def page(found: Mapping[tuple[str, int], Any], sizes: Sequence[int], slices: int
         above = [_cell(found["mined", budget] - found[way, budget]) for way in WAYS[1:]]
         lines.append(f"| {budget} | {' | '.join([*cells, *above])} |")
     told = (
-        f"{drives} simulated drives of five minutes (seeds from {FIRST_UNSEEN_SEED}, no camera), {HALVES} random "
-        f"halves with {min(sizes)} to {max(sizes)} clips each; {slices} slices (kind of event · condition) with at "
-        f"least {LEAST} clips in all drives. Share of a half's slices of which the list has a clip: mean, and the "
-        f"middle 95 % of the halves."
+        f"{len(sizes)} stocks of {STOCK} simulated drives of five minutes each, no drive in two of them (seeds "
+        f"{seeds[0]} to {seeds[1]}, no camera), with {min(sizes)} to {max(sizes)} clips; {slices} slices (kind of "
+        f"event · condition) with at least {LEAST} clips in all drives. Share of a stock's slices of which the list "
+        f"has a clip: mean over the stocks, and Student's {CONFIDENCE:.0%} interval of that mean."
     )
     return "\n".join([told, "", *lines])
 
 
 def _cell(shares: NDArray[np.float64]) -> str:
-    low, high = np.quantile(shares, [0.025, 0.975])
-    return f"{shares.mean():.2f} ({low:.2f} – {high:.2f})"
+    error = stats.sem(shares) * stats.t.ppf((1.0 + CONFIDENCE) / 2.0, len(shares) - 1)
+    return f"{shares.mean():.2f} ({shares.mean() - error:.2f} – {shares.mean() + error:.2f})"
 
 
 def main() -> None:
@@ -232,8 +239,8 @@ def main() -> None:
         study = read_drives(Path(sys.argv[1]), place)
         found, sizes = measured(study)
         counts = Counter(one for own in study.slices.values() for one in own)
-        drives = len({entry.unit for entry in study.reading.entries[CLIPS.name]})
-        text = page(found, sizes, sum(count >= LEAST for count in counts.values()), drives)
+        seeds = sorted(int(drive) for stock in stocks_of(study) for drive in stock)
+        text = page(found, sizes, sum(count >= LEAST for count in counts.values()), (seeds[0], seeds[-1]))
     if len(sys.argv) > WITH_PAGE:
         Path(sys.argv[WITH_PAGE]).write_text(f"{HEAD}\n\n{text}\n")
     print(text)
