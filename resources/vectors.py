@@ -32,7 +32,15 @@ from resources.vectors_account import (
     root_of,
     rows_in,
 )
-from resources.vectors_database import LanceDatabase, forget_all_but_the_last, forget_before, quoted, tidy, upsert
+from resources.vectors_database import (
+    FEW_FILES,
+    LanceDatabase,
+    forget_all_but_the_last,
+    forget_before,
+    quoted,
+    tidy,
+    upsert,
+)
 from resources.vectors_lists import DriveKey, ListFiles, Opened
 from resources.vectors_near import Near, NearIndex, vectors_of
 from resources.vectors_rows import (
@@ -276,6 +284,7 @@ class LanceVectors:
         latest = {row["label"]: row for row in self._version_rows()}
         account, spaces = self.database.made(DRIVES, ACCOUNT), sorted(self._spaces().items())
         known = {label: self._listed(latest[label]["near"]) for label, _ in spaces if label in latest}
+        tidy(account, FEW_FILES)
         anew, settled = counts_of(rows_in(account, changed), known), []
         for label, space in spaces:
             table, before = self.database.made(label, schema_of(space), KEYS), latest.get(label)
@@ -298,6 +307,8 @@ class LanceVectors:
                 versions = self.database.made(VERSIONS, VERSION_COLUMNS)
                 upsert(versions, ["label", "number"], pa.Table.from_pylist([row], VERSION_COLUMNS))
             settled.append(_told(space, row, self._kind))
+        if settled:
+            tidy(self.database.made(VERSIONS, VERSION_COLUMNS), FEW_FILES)
         return tuple(settled)
 
     def _searched_by(

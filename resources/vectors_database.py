@@ -19,6 +19,8 @@ _NO_TIME: Final = timedelta(milliseconds=1)
 REWRITTEN_ROWS: Final = 8192
 UNTIDY_FILES: Final = 64
 """Files that call for tidying, which rewrites much: to do it after every drive would cost more than all else."""
+FEW_FILES: Final = 8
+"""The same for tables of few rows, which every run reads whole several times: there a file costs more than its rows."""
 LEAST_UNINDEXED, UNINDEXED_SHARE = 16_384, 0.1
 """Rows outside the indices, and their share, that call for it: they are read through wherever a drive is looked up."""
 
@@ -118,12 +120,17 @@ def upsert(table: Any, keys: Sequence[str], rows: pa.Table) -> None:
     table.merge_insert(list(keys)).when_matched_update_all().when_not_matched_insert_all().execute(rows)
 
 
-def tidy(table: Any) -> None:
-    """Bring a table into few files, and its indices up to date, where it needs that; old versions stay."""
+def tidy(table: Any, most_files: int | None = None) -> None:
+    """Bring a table into few files, and its indices up to date, where it needs that; old versions stay.
+
+    Args:
+        table: The table.
+        most_files: Files that do not call for it yet; `UNTIDY_FILES` where nothing is said.
+    """
     stats = table.stats()
     unindexed = max((one.num_unindexed_rows or 0 for one in table.list_indices()), default=0)
     behind = unindexed > max(LEAST_UNINDEXED, UNINDEXED_SHARE * stats["num_rows"])
-    if behind or stats["fragment_stats"]["num_small_fragments"] > UNTIDY_FILES:
+    if behind or stats["fragment_stats"]["num_small_fragments"] > (UNTIDY_FILES if most_files is None else most_files):
         table.optimize(cleanup_older_than=NEVER)
 
 
