@@ -1,7 +1,8 @@
 """Simulated drives for the statistical studies: made once, recorded with any faults, put through the operators.
 
 Here belong making and ingesting one drive without Dagster: the landing zone, admission and the operators' functions are
-those that the assets call. What is counted belongs to the studies. Drives have no camera and no lidar.
+those that the assets call. What is counted belongs to the studies. Camera and lidar, where asked for, are bare
+(`bare_media.py`).
 """
 
 import shutil
@@ -14,6 +15,7 @@ from typing import Any, Final
 import pyarrow as pa
 import yaml
 
+from benchmarks.bare_media import MEDIA, bare_media
 from fleet_assets.commands.sending import Damaging, write_database
 from fleet_assets.ingestion.recordings.discovery.discover import discover
 from fleet_assets.ingestion.steps import ALIGN_STEP, DECODE_STEP, FIND_STEP, HOLD_BACK_STEP, REGISTER_STEP
@@ -31,6 +33,7 @@ from services.fleet_simulator.drive_plans import FleetOrder, plan_drive, with_de
 from services.fleet_simulator.drive_truth import EGO_STEP_NS, NS_PER_S, DriveTruth
 from services.fleet_simulator.faults import FaultRequest, started, uploads, without_faults
 from services.fleet_simulator.recording import Recorded, record
+from services.fleet_simulator.sensors.can_database import FILE_NAME, dbc_text
 from services.fleet_simulator.sensors.catalogue import GROUPS
 from services.fleet_simulator.sensors.scene import Scene
 from services.fleet_simulator.traffic.drive import simulate_drive
@@ -77,7 +80,8 @@ class Workshop:
 
     Args:
         folder: Place for recordings, landing zones and data files.
-        groups: Groups of sensors that record; what the simulated car has besides, its spec is rid of.
+        groups: Groups of sensors that record; what the simulated car has besides, its spec is rid of. It requires the
+            media among them.
     """
 
     def __init__(self, folder: Path, groups: Sequence[str] = ("can", "imu", "gnss")) -> None:
@@ -85,7 +89,8 @@ class Workshop:
         own = folder / "policies"
         (own / "vehicles").mkdir(parents=True)
         write_database(folder)
-        spec = _bared(load_policies()[f"vehicles/{FULL_VEHICLE}"], [name for group in groups for name in GROUPS[group]])
+        sensors = [name for group in groups for name in GROUPS.get(group, (group,))]
+        spec = _bared(load_policies()[f"vehicles/{FULL_VEHICLE}"], sensors)
         (own / "vehicles" / f"{VEHICLE}.yaml").write_text(yaml.safe_dump(spec), encoding="utf-8")
         self.policies: Policies = load_policies(own)
         self._tables = all_tables(self.policies["canonical_signals"])
@@ -94,6 +99,16 @@ class Workshop:
     def vehicle(self) -> Vehicle:
         """The simulated car with these sensors."""
         return vehicle_of(self.policies, VEHICLE, [self.folder / "dbc"])
+
+    def vehicle_without(self, message: str) -> Vehicle:
+        """The same car with a CAN database of another model year, which lacks a message."""
+        kept = [
+            f"BO_{block}" for block in dbc_text().split("BO_")[1:] if f" {message}:" not in block.partition("\n")[0]
+        ]
+        folder = self.folder / f"dbc-without-{message}"
+        folder.mkdir(exist_ok=True)
+        (folder / FILE_NAME).write_text(dbc_text().partition("BO_")[0] + "".join(kept), encoding="utf-8")
+        return vehicle_of(self.policies, VEHICLE, [folder])
 
     def scene(self, seed: int, seconds: float) -> Scene:
         """What happens in the one drive of a fleet; each seed has a world of its own."""
@@ -124,9 +139,20 @@ class Workshop:
     def record(self, scene: Scene, faults: Sequence[FaultRequest], path: Path) -> Recorded:
         """Write the recording of a drive with faults."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        return record(path, _struck(scene, faults))
+        return self._record(path, _struck(scene, faults))
 
-    def ingest(self, scene: Scene, faults: Sequence[FaultRequest], path: Path, turns: int | None = None) -> Ingested:
+    def _record(self, path: Path, scene: Scene) -> Recorded:
+        with_rays = [group for group in self.groups if group not in MEDIA]
+        return record(path, scene, with_rays, bare_media(scene, self.groups))
+
+    def ingest(  # noqa: PLR0917 - a drive, and how it comes
+        self,
+        scene: Scene,
+        faults: Sequence[FaultRequest],
+        path: Path,
+        turns: int | None = None,
+        vehicle: Vehicle | None = None,
+    ) -> Ingested:
         """Put a drive's uploads through landing zone, admission and operators; leaves no files behind.
 
         Args:
@@ -134,6 +160,7 @@ class Workshop:
             faults: Its faults.
             path: Its recording.
             turns: Uploads of this many turns have come; all when None.
+            vehicle: What is known of its vehicle when it is decoded; that of the workshop when None.
         """
         place = self.folder / f"{path.stem}.work"
         plan = _struck(scene, faults).truth.plan
@@ -146,16 +173,16 @@ class Workshop:
                     source = place / "sound" / path.name
                     sound = replace(scene, truth=replace(scene.truth, plan=without_faults(plan)))
                     source.parent.mkdir(parents=True)
-                    record(source, sound)
+                    self._record(source, sound)
                 drive_id = f"{plan.drive_id}-copy{step.copy}" if step.copy else plan.drive_id
                 delivery = Delivery(self.vehicle, plan.vehicle_id, step.depot, drive_id, step.revision)
                 founds, _ = discover(source)
                 deliver(founds[0], delivery, Damaging(LocalLanding(place / "landing"), step))
-            return self._operate(place, plan.drive_id)
+            return self._operate(place, plan.drive_id, vehicle or self.vehicle)
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
-    def _operate(self, place: Path, drive_id: str) -> Ingested:
+    def _operate(self, place: Path, drive_id: str, vehicle: Vehicle) -> Ingested:
         landing, objects = LocalLanding(place / "landing"), LocalObjects(str(place / "objects"), ("raw",))
         admission = admit(landing.uploads(), Bounds((DEPOT,), FIRST_DAY, LAST_DAY, (VEHICLE,), {}))
         if drive_id not in admission.accepted:
@@ -176,7 +203,7 @@ class Workshop:
             },
         )
         (drive,) = desk.outputs["bronze.drives"].to_pylist()
-        context = {"drive": drive, "vehicle": self.vehicle, "objects": objects, "requests": []}
+        context = {"drive": drive, "vehicle": vehicle, "objects": objects, "requests": []}
         for step in DERIVED:
             desk.run(step, drive_id, context)
         return Ingested(admission, desk.outputs)
@@ -184,7 +211,11 @@ class Workshop:
 
 def _bared(spec: Mapping[str, Any], sensors: Sequence[str]) -> dict[str, Any]:
     """A vehicle spec with some of its sensors only."""
-    kept = {name: body for name, body in spec["sensors"].items() if name in sensors}
+    kept = {
+        name: {**body, "required": body["required"] or name in MEDIA}
+        for name, body in spec["sensors"].items()
+        if name in sensors
+    }
     given = {signal for body in kept.values() for signal in body["signals"]}
     frames = {name: place for name, place in spec["frames"]["sensors"].items() if name in kept}
     return {

@@ -222,6 +222,11 @@ class SensorSpec:
     dropouts: Dropouts | None = None
     calibration: str | None = None
 
+    @property
+    def gives_frames(self) -> bool:
+        """Whether its messages are pictures or sweeps, which hold neither signals nor UTC."""
+        return not self.signals and self.utc is None
+
 
 @dataclass(frozen=True, slots=True)
 class VehicleSpec:

@@ -1,7 +1,7 @@
 """Faults on request: what is asked for, what it does to measurements, and what the truth says of it.
 
 Here belong the kinds of faults and those that act on a sensor's measurements. Faults of the recorder act in
-`recording.py`; those of the upload are carried out by who delivers, after `uploads`.
+`recorder_faults.py`; those of the upload are carried out by who delivers, after `uploads`.
 """
 
 import re
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.fleet_simulator.drive_truth import NS_PER_S, DrivePlan
-from services.fleet_simulator.sensors.clock import NS_PER_MS, ClockJump
-from services.fleet_simulator.sensors.messages import Columns, Source
+from services.fleet_simulator.sensors.clock import random_stream
+from services.fleet_simulator.sensors.messages import NOT_VALID, STATUS, Columns, Source
 
 NS_PER_DAY: Final = 86_400 * NS_PER_S
 _REQUEST: Final = re.compile(
@@ -52,8 +52,18 @@ FAULT_KINDS: Final[Mapping[str, FaultKind]] = {
     "frozen": FaultKind("measurements", 0.0, "", "the same values for a while, at fresh times"),
     "rate_change": FaultKind("measurements", 4.0, "times slower", "fewer measurements for a while"),
     "missing_sensor": FaultKind("measurements", 0.0, "", "no message at all"),
+    "lost_messages": FaultKind("measurements", 0.1, "share", "messages are lost here and there"),
+    "repeated_messages": FaultKind("measurements", 0.1, "share", "messages come twice here and there"),
+    "no_value": FaultKind("measurements", 0.0, "", "one value is no number for a while"),
+    "invalid": FaultKind("measurements", 0.0, "", "the sensor says that its values are not valid"),
+    "unrecorded": FaultKind("recording", 0.0, "", "the recording has no channel of a sensor"),
     "clock_jump": FaultKind("recording", 2500.0, "ms", "the recorder's clock is set"),
+    "clock_drift": FaultKind("recording", 500.0, "ppm", "the recorder's clock runs fast"),
+    "coarse_stamps": FaultKind("recording", 100.0, "ms", "the recorder's clock counts in steps"),
+    "wild_stamp": FaultKind("recording", 1e6, "s", "one message's time stamp is far off"),
     "out_of_order": FaultKind("recording", 40.0, "ms", "messages are written up to so much too late"),
+    "recorder_stops": FaultKind("recording", 0.0, "", "nothing is recorded from then on"),
+    "damaged_file": FaultKind("recording", 0.1, "share of the bytes", "bytes of messages in the file are wrong"),
     "near_midnight": FaultKind("start", 10.0, "s", "the drive starts so long before midnight UTC"),
     "truncated_upload": FaultKind("upload", 0.6, "share kept", "the upload breaks off"),
     "duplicate_upload": FaultKind("upload", 1.0, "times", "the same upload again"),
@@ -63,6 +73,9 @@ FAULT_KINDS: Final[Mapping[str, FaultKind]] = {
     "unknown_depot": FaultKind("upload", 0.0, "", "the upload names a depot that the fleet does not have"),
 }
 UNKNOWN_DEPOT: Final = "nowhere"
+UNRECORDED: Final = "unrecorded"
+_BLOCKS_DRAWN: Final = 4096
+"""Draws of where in a block of messages one is lost; they repeat after as many blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +125,9 @@ def parse_fault(text: str) -> FaultRequest:
             f"{text!r} is no fault. Write KIND[:SENSOR][@SECOND][+SECONDS][=MAGNITUDE], e.g. dropout:imu@10+5; kinds: "
             f"{', '.join(FAULT_KINDS)}"
         )
-    if FAULT_KINDS[match["kind"]].acts_on == "measurements" and match["sensor"] is None:
+    if match["sensor"] is None and (
+        FAULT_KINDS[match["kind"]].acts_on == "measurements" or match["kind"] == UNRECORDED
+    ):
         raise UnknownFaultError(f"{text!r} names no sensor. Write e.g. {match['kind']}:imu@10+5")
     duration, magnitude = match["duration"], match["magnitude"]
     return FaultRequest(
@@ -159,6 +174,10 @@ def interval_of(fault: FaultRequest, start_ns: int, end_ns: int) -> Interval:
     return Interval(first, last)
 
 
+_OF_VALUES: Final = frozenset({"offset", "saturated", "frozen", "no_value", "invalid"})
+"""Kinds that change values and lose no message."""
+
+
 class SensorFaults:
     """What the faults of one drive do to one sensor; keeps `messages.Disturbance`.
 
@@ -167,35 +186,60 @@ class SensorFaults:
         source: The sensor.
         start_ns: Start of the drive.
         end_ns: Its end.
+        seed: Its seed.
     """
 
-    def __init__(self, faults: Sequence[FaultRequest], source: Source, start_ns: int, end_ns: int) -> None:
+    def __init__(
+        self, faults: Sequence[FaultRequest], source: Source, start_ns: int, end_ns: int, *, seed: int
+    ) -> None:
         self.intervals = [(fault, interval_of(fault, start_ns, end_ns)) for fault in faults]
         """Faults with the time that they hold."""
         self._source, self._origin_ns = source, start_ns + source.timing.phase_ns
         self._last: dict[str, Any] = {}
+        self._draws = random_stream(seed, source.name, "lost").random(_BLOCKS_DRAWN)
         self.affected = [0] * len(self.intervals)
         """Measurements that each fault changed or kept back."""
 
-    def disturb(self, t_ns: NDArray[np.int64], columns: Columns) -> NDArray[np.bool_]:
+    def disturb(self, t_ns: NDArray[np.int64], columns: Columns) -> NDArray[np.int64]:
         """See `messages.Disturbance`."""
-        kept = np.ones(len(t_ns), dtype=np.bool_)
+        sent = np.ones(len(t_ns), dtype=np.int64)
         for number, (fault, holds) in enumerate(self.intervals):
             inside = (t_ns >= holds.start_ns) & (t_ns < holds.end_ns)
             if fault.kind == "spike":
                 inside = self._spike(fault, inside, columns, already=self.affected[number])
-            elif fault.kind in {"offset", "saturated"}:
-                self._displace(fault, inside, columns)
-            elif fault.kind == "frozen":
-                self._freeze(inside, columns)
+            elif fault.kind in _OF_VALUES:
+                self._change(fault, inside, columns)
             else:
-                if fault.kind == "rate_change":
-                    inside &= (t_ns - self._origin_ns) // self._source.timing.period_ns % max(round(fault.size), 1) != 0
-                kept &= ~inside
+                inside &= self._chosen(fault, t_ns)
+                sent[inside] *= 2 if fault.kind == "repeated_messages" else 0
             self.affected[number] += int(inside.sum())
         if len(t_ns):
             self._last = {name: values[-1].copy() for name, values in columns.items()}
-        return kept
+        return sent
+
+    def _chosen(self, fault: FaultRequest, t_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Measurements that a fault of messages strikes: all, all but every n-th, or one at random of every n."""
+        number = (t_ns - self._origin_ns) // self._source.timing.period_ns
+        if fault.kind == "rate_change":
+            every: NDArray[np.bool_] = number % max(round(fault.size), 1) != 0
+            return every
+        if fault.kind in {"lost_messages", "repeated_messages"}:
+            length = max(round(1 / fault.size), 1)
+            struck: NDArray[np.bool_] = number % length == np.floor(
+                self._draws[number // length % _BLOCKS_DRAWN] * length
+            )
+            return struck
+        return np.ones(len(t_ns), dtype=np.bool_)
+
+    def _change(self, fault: FaultRequest, inside: NDArray[np.bool_], columns: Columns) -> None:
+        if fault.kind == "frozen":
+            self._freeze(inside, columns)
+        elif fault.kind == "no_value":
+            self._void(inside, columns)
+        elif fault.kind == "invalid":
+            self._disown(inside, columns)
+        else:
+            self._displace(fault, inside, columns)
 
     def _spike(
         self, fault: FaultRequest, inside: NDArray[np.bool_], columns: Columns, *, already: int
@@ -213,6 +257,21 @@ class SensorFaults:
         wrong = size if fault.kind == "saturated" else column + size
         columns[self._source.spiking] = np.where(inside.reshape(-1, *[1] * (column.ndim - 1)), wrong, column)
 
+    def _void(self, inside: NDArray[np.bool_], columns: Columns) -> None:
+        """Take one value away."""
+        column = columns[self._source.spiking]
+        if not np.issubdtype(column.dtype, np.floating):
+            raise UnknownFaultError(
+                f"fault no_value: {self._source.name} sends whole numbers, which are always numbers"
+            )
+        columns[self._source.spiking] = np.where(inside.reshape(-1, *[1] * (column.ndim - 1)), np.nan, column)
+
+    def _disown(self, inside: NDArray[np.bool_], columns: Columns) -> None:
+        """Let the sensor say that it does not vouch for its values, which stay as they are."""
+        if STATUS not in columns:
+            raise UnknownFaultError(f"fault invalid: {self._source.name} never says whether its values are valid")
+        columns[STATUS] = np.where(inside, NOT_VALID, columns[STATUS])
+
     def _freeze(self, inside: NDArray[np.bool_], columns: Columns) -> None:
         if not inside.any():
             return
@@ -220,15 +279,6 @@ class SensorFaults:
         for name, values in columns.items():
             held = values[first - 1].copy() if first else self._last.get(name, values[0].copy())
             values[inside] = held
-
-
-def clock_jumps(plan: DrivePlan, start_ns: int) -> tuple[ClockJump, ...]:
-    """Jumps of the recorder's clock that a plan asks for."""
-    return tuple(
-        ClockJump(start_ns + round(fault.at_s * NS_PER_S), round(fault.size * NS_PER_MS))
-        for fault in faults_of(plan, "recording")
-        if fault.kind == "clock_jump"
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ tests read its files with the `mcap` package.
 
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
@@ -21,6 +21,8 @@ _LEVEL: Final = 1
 _HEADER, _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _INDEX, _CHUNK_INDEX = 1, 2, 3, 4, 5, 6, 7, 8
 _STATISTICS, _SUMMARY_OFFSET, _DATA_END = 11, 14, 15
 _HEAD: Final = struct.Struct("<BQHIQQ")
+_CHUNK_HEAD_BYTES: Final = struct.calcsize("<QQQI")
+"""Bytes of a chunk record before the name of its compression."""
 _BODY_BYTES: Final = 22
 """Bytes of a message record before its payload."""
 
@@ -178,3 +180,17 @@ class McapWriter:
             "<QHIIII", sum(counts.values()), len(self._schemas), len(self._channels), 0, 0, len(self._chunk_indexes)
         )
         return _record(_STATISTICS, head + struct.pack("<QQ", first, last) + _pairs(counts))
+
+
+def message_bytes(content: bytes | bytearray) -> Iterator[tuple[int, int]]:
+    """Where compressed messages lie in a finished file, as (first, end); between them are indexes and other records."""
+    at, head = len(MAGIC), struct.Struct("<BQ")
+    while at + head.size <= len(content):
+        opcode, length = head.unpack_from(content, at)
+        body = at + head.size
+        if opcode == _CHUNK:
+            (named,) = struct.unpack_from("<I", content, body + _CHUNK_HEAD_BYTES)
+            yield body + _CHUNK_HEAD_BYTES + 4 + named + 8, body + length
+        if opcode == _DATA_END:
+            return
+        at = body + length

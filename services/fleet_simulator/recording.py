@@ -1,34 +1,24 @@
 """One drive as the vehicle's recorder writes it: all sensors' messages in one MCAP file.
 
-Here belong the recorder's clock, the order of arrival and the faults of the recorder. Putting the file into a landing
-zone is up to who has one.
+Here belong the recorder's clock and the order of arrival; what the recorder's faults do is in `recorder_faults.py`.
+Putting the file into a landing zone is up to who has one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from services.fleet_simulator.faults import (
-    FAULT_KINDS,
-    FaultRequest,
-    Interval,
-    SensorFaults,
-    clock_jumps,
-    faults_of,
-    interval_of,
-)
+from services.fleet_simulator.faults import UNRECORDED, FaultRequest, SensorFaults, faults_of
 from services.fleet_simulator.mcap_writer import ChannelInfo, McapWriter, Message
+from services.fleet_simulator.recorder_faults import RECORDER, RecorderFaults, fact
 from services.fleet_simulator.sensors.catalogue import GROUPS, UnknownSensorError, sources_of
-from services.fleet_simulator.sensors.clock import NS_PER_MS, Clock, draw_clock, random_stream
+from services.fleet_simulator.sensors.clock import Clock, draw_clock
 from services.fleet_simulator.sensors.messages import Messages, Source, render, stretches
 from services.fleet_simulator.sensors.ros_messages import definition
 from services.fleet_simulator.sensors.scene import Scene
-
-RECORDER: Final = "recorder"
 
 
 @dataclass(frozen=True)
@@ -59,25 +49,6 @@ class Recorded:
         }
 
 
-@dataclass(slots=True)
-class _Disorder:
-    """Messages that are written too late, in the stretches of `out_of_order` faults."""
-
-    faults: Sequence[tuple[FaultRequest, Interval]]
-    rng: np.random.Generator
-    affected: dict[int, int] = field(default_factory=dict)
-
-    def written(self, arrival_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-        """When messages are written."""
-        written = arrival_ns
-        for number, (fault, holds) in enumerate(self.faults):
-            inside = (arrival_ns >= holds.start_ns) & (arrival_ns < holds.end_ns)
-            late = (self.rng.random(len(arrival_ns)) * fault.size * NS_PER_MS).astype(np.int64)
-            written = written + np.where(inside, late, 0)
-            self.affected[number] = self.affected.get(number, 0) + int(inside.sum())
-        return written
-
-
 _Row = tuple[int, int, int, Message]
 """Time of writing, channel, number of the message, the message."""
 
@@ -85,22 +56,24 @@ _Row = tuple[int, int, int, Message]
 class _Queue:
     """Messages that wait to be written; those of one stretch may arrive in the next."""
 
-    def __init__(self, clock: Clock, disorder: _Disorder) -> None:
-        self._clock, self._disorder = clock, disorder
+    def __init__(self, clock: Clock, faults: RecorderFaults) -> None:
+        self._clock, self._faults = clock, faults
         self._waiting: list[_Row] = []
         self.counts: dict[int, int] = {}
 
-    def add(self, channel: int, messages: Messages) -> None:
-        count = len(messages.payloads)
+    def add(self, channel: int, sensor: str, messages: Messages) -> None:
+        kept = np.flatnonzero(self._faults.kept(messages.arrival_ns))
         first = self.counts.get(channel, 0)
-        self.counts[channel] = first + count
-        written = self._disorder.written(messages.arrival_ns).tolist()
-        logged = self._clock.read(messages.arrival_ns).tolist()
-        stamped = messages.stamp_ns.tolist()
+        self.counts[channel] = first + len(kept)
+        arrival_ns = messages.arrival_ns[kept]
+        written = self._faults.written(arrival_ns).tolist()
+        logged = self._faults.stamped(arrival_ns, self._clock.read(arrival_ns), _called(sensor)).tolist()
+        stamped = messages.stamp_ns[kept].tolist()
+        payloads = [messages.payloads[number] for number in kept.tolist()]
         self._waiting += [
             (at, channel, first + number, (channel, log_ns, publish_ns, payload))
             for number, (at, log_ns, publish_ns, payload) in enumerate(
-                zip(written, logged, stamped, messages.payloads, strict=True)
+                zip(written, logged, stamped, payloads, strict=True)
             )
         ]
 
@@ -143,11 +116,11 @@ def record(path: Path, scene: Scene, sensors: Sequence[str] | None = None, extra
     """
     plan = scene.truth.plan
     sources = [*sources_of(scene, plan.sensors if sensors is None else sensors), *extra]
-    jumps = clock_jumps(plan, scene.start_ns)
-    clock = replace(draw_clock(scene.policy["recorder"], plan.seed, RECORDER, scene.start_ns), jumps=jumps)
+    faults = RecorderFaults(plan, scene.start_ns, scene.end_ns)
+    sources = _recorded(sources, faults.unrecorded())
+    clock = faults.clock(draw_clock(scene.policy["recorder"], plan.seed, RECORDER, scene.start_ns))
     struck = _struck(sources, scene)
-    disorder = _disorder(scene)
-    queue = _Queue(clock, disorder)
+    queue = _Queue(clock, faults)
     topics = list(dict.fromkeys((source.topic, source.type_name) for source in sources))
     with path.open("wb") as stream:
         writer = McapWriter(stream, [ChannelInfo(topic, name, definition(name)) for topic, name in topics])
@@ -155,16 +128,30 @@ def record(path: Path, scene: Scene, sensors: Sequence[str] | None = None, extra
         runs = [render(source, scene, struck.get(source.name)) for source in sources]
         for _, end in stretches(scene.start_ns, scene.end_ns):
             for source, run in zip(sources, runs, strict=True):
-                queue.add(numbers[source.topic], next(run))
+                queue.add(numbers[source.topic], source.name, next(run))
             writer.write(queue.take(end))
         writer.write(queue.take(None))
         writer.finish()
+    faults.damage(path)
     counts = {topic: queue.counts.get(number, 0) for topic, number in numbers.items()}
     facts = {
         source.name: {"topic": source.topic, "timing": source.timing.as_json(), **source.facts()} for source in sources
     }
     clocks = {source.name: source.timing.clock for source in sources}
-    return Recorded(clock, clocks, facts, counts, tuple(_told(scene, struck, disorder)))
+    return Recorded(clock, clocks, facts, counts, (*_told(struck), *faults.told()))
+
+
+def _called(sensor: str) -> set[str]:
+    """A sensor's name and those of its groups."""
+    return {sensor, *(group for group, names in GROUPS.items() if sensor in names)}
+
+
+def _recorded(sources: Sequence[Source], unrecorded: Collection[str]) -> list[Source]:
+    """Sensors less those that have no channel."""
+    for name in unrecorded:
+        if not any(name in _called(source.name) for source in sources):
+            raise UnknownSensorError(f"fault {UNRECORDED}: no sensor {name!r} records in this drive")
+    return [source for source in sources if not _called(source.name) & set(unrecorded)]
 
 
 def _targets(fault: FaultRequest, sources: Sequence[Source]) -> list[str]:
@@ -186,36 +173,14 @@ def _struck(sources: Sequence[Source], scene: Scene) -> dict[str, SensorFaults]:
         for name in targets:
             found.setdefault(name, []).append(fault)
     by_name = {source.name: source for source in sources}
-    return {name: SensorFaults(faults, by_name[name], scene.start_ns, scene.end_ns) for name, faults in found.items()}
+    return {
+        name: SensorFaults(faults, by_name[name], scene.start_ns, scene.end_ns, seed=scene.seed)
+        for name, faults in found.items()
+    }
 
 
-def _disorder(scene: Scene) -> _Disorder:
-    plan = scene.truth.plan
-    asked = [fault for fault in faults_of(plan, "recording") if fault.kind == "out_of_order"]
-    intervals = [(fault, interval_of(fault, scene.start_ns, scene.end_ns)) for fault in asked]
-    return _Disorder(intervals, random_stream(plan.seed, RECORDER, "disorder"))
-
-
-def _told(scene: Scene, struck: Mapping[str, SensorFaults], disorder: _Disorder) -> Iterator[dict[str, Any]]:
-    """What each fault of measurements and recorder did."""
+def _told(struck: Mapping[str, SensorFaults]) -> Iterator[dict[str, Any]]:
+    """What each fault of measurements did."""
     for name, faults in sorted(struck.items()):
         for (fault, holds), affected in zip(faults.intervals, faults.affected, strict=True):
-            yield _fact(fault, holds, sensor=name, affected=affected)
-    for number, (fault, holds) in enumerate(disorder.faults):
-        yield _fact(fault, holds, sensor="", affected=disorder.affected.get(number, 0))
-    for fault in faults_of(scene.truth.plan, "recording"):
-        if fault.kind == "clock_jump":
-            at_ns = interval_of(fault, scene.start_ns, scene.end_ns).start_ns
-            yield _fact(fault, Interval(at_ns, at_ns), sensor="", affected=None)
-
-
-def _fact(fault: FaultRequest, holds: Interval, *, sensor: str, affected: int | None) -> dict[str, Any]:
-    return {
-        "kind": fault.kind,
-        "sensor": sensor,
-        "start_ns": holds.start_ns,
-        "end_ns": holds.end_ns,
-        "magnitude": fault.size,
-        "unit": FAULT_KINDS[fault.kind].unit,
-        "affected": affected,
-    }
+            yield fact(fault, holds, sensor=name, affected=affected)

@@ -30,7 +30,8 @@ from services.fleet_simulator.drive_truth import (
     Track,
 )
 from services.fleet_simulator.faults import uploads
-from services.fleet_simulator.recording import RECORDER, Recorded
+from services.fleet_simulator.recorder_faults import RECORDER
+from services.fleet_simulator.recording import Recorded
 from services.fleet_simulator.sensors.clock import Clock
 
 if TYPE_CHECKING:

@@ -150,6 +150,58 @@ def test_only_sensors_that_take_frames_are_counted_and_only_enough_of_them():
     assert rules_of(filmed(FRAMES["min_messages"], 25, 20.0)) == ["frame_count"]
 
 
+def dark(
+    for_s: float,
+    at_s: float = 7.0,
+    recording: Recording = HEALTHY,
+    rates_hz: tuple[float, float] = (10, 10),
+    counted: str = "camera",
+) -> list[Any]:
+    """A drive with a camera of some rate, stated and true, that is silent once for so long, and what is found in it."""
+    stated_hz, rate_hz = rates_hz
+    camera = {
+        "kind": "camera", "channel": "front", "rate_hz": {"nominal": stated_hz, "tolerance": 0.5}, "required": False,
+        "latency_ms": {"mean": 0, "uncertainty": 50}, "signals": {},
+    }  # fmt: skip
+    row = {
+        "messages": round(30 * rate_hz), "rate_hz": rate_hz, "first_t_ns": START_NS, "last_t_ns": START_NS + 30 * S,
+        "silence_t_ns": START_NS + round(at_s * S), "silence_ns": round(for_s * S),
+    }  # fmt: skip
+    kinds = {"frame_count": {**FRAMES, "kinds": [counted]}}
+    return examined(recording.stream("camera", **row), {"camera": camera}, kinds)
+
+
+def test_a_camera_that_is_silent_for_longer_than_is_normal_is_named_at_its_time():
+    limit_s = RULES["gap"]["min_gap_s"]
+    assert dark(limit_s) == []
+    (row,) = dark(limit_s + 0.001)
+    assert (row["rule"], row["sensor"], row["severity"]) == ("gap", "camera", "note")
+    assert (row["value"], row["limit"]) == (pytest.approx(limit_s + 0.001), limit_s)
+    assert (row["t_ns"], row["end_ns"]) == (START_NS + 7 * S, START_NS + round((7.0 + limit_s + 0.001) * S))
+
+
+def test_a_slow_camera_may_be_silent_for_longer_and_other_sensors_without_samples_for_ever():
+    slow = {"rates_hz": (2.0, 2.0)}
+    limit_s = (RULES["gap"]["max_missed_periods"] + 1) / 2
+    assert dark(limit_s, **slow) == []
+    assert rules_of(dark(limit_s + 0.001, **slow)) == ["gap"]
+    assert dark(9.0, counted="lidar") == []
+
+
+@pytest.mark.parametrize(("at_s", "for_s", "broken"), [(30.45, 8.1, []), (30.45, 9.2, ["gap"]), (5.0, 8.1, ["gap"])])
+def test_what_the_clock_leapt_ahead_was_no_silence_of_the_camera(at_s, for_s, broken):
+    found = dark(for_s, at_s, leap(healthy(60), 30.5, 8.0))
+    assert [rule for rule in rules_of(found) if rule not in {"clock_jump", "frame_count"}] == broken
+
+
+def test_a_clock_that_was_set_back_is_no_disorder_of_the_camera():
+    set_back = leap(healthy(60), 30.5, -5.0)
+    for steps, broken in ((1, False), (2, True)):
+        found = dark(0.1, recording=set_back.stream("camera", backward_steps=steps))
+        assert ("time_backward" in rules_of(found)) is broken
+        assert {"camera"} <= {row["sensor"] for row in found if row["rule"] == "clock_overlap"}
+
+
 # Dropouts that the spec calls normal
 
 

@@ -4,7 +4,7 @@ Here belongs the judgement; the estimates are those of the sync workflow, so tha
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from fleet_assets.ingestion.integrity_and_pii_redaction.findings import Examination, Finding
@@ -29,15 +29,17 @@ def clocks_as_found(
     canonical: CanonicalSignals,
     rules: Mapping[str, Mapping[str, Any]],
     drive: Mapping[str, Any],
+    *,
+    sensors: Iterable[str] = (),
 ) -> DriveClocks:
-    """Estimate the clocks without any prior, so that a wild drift shows."""
+    """Estimate the clocks without any prior, so that a wild drift shows; see `drive_clocks`."""
     bounds = ClockBounds(
         min_jump_s=rules["clock_jump"]["max_step_s"],
         drift_prior_sd_ppm=math.inf,
         outlier_mads=rules["clock_drift"]["outlier_mads"],
         max_standing_s=rules["frozen"]["max_utc_s"],
     )
-    return drive_clocks(series, spec, canonical, drive, bounds)
+    return drive_clocks(series, spec, canonical, drive, bounds, sensors=sensors)
 
 
 def clock_findings(clocks: DriveClocks, exam: Examination) -> Iterator[Finding]:

@@ -50,6 +50,8 @@ def rate_findings(
     yield from _frame_findings(sensor, stream, exam)
     if regular is not None:
         yield from _gap_findings(sensor, regular.t_ns, clock, exam)
+    elif sensor.kind in exam.rules["frame_count"]["kinds"]:
+        yield from _frame_gap_findings(sensor, stream, clock, exam)
 
 
 def _frame_findings(sensor: SensorSpec, stream: Stream, exam: Examination) -> Iterator[Finding]:
@@ -128,10 +130,36 @@ def _gap_findings(
     if sensor.dropouts is not None and sensor.valid_when is None and len(gaps) <= exam.most_dropouts(sensor.dropouts):
         gaps = gaps[silent_ns[gaps] > exam.valueless_ns(sensor)]
     for index in gaps:
-        first, last, silent_s = int(t_ns[index]), int(t_ns[index + 1]), float(silent_ns[index]) / NS_PER_S
-        limit = silence_ns / NS_PER_S
-        words = f"{sensor.name}: silent for {silent_s:.3f} s from {exam.since_start(first)}, normal is {limit:g} s"
-        yield exam.finding("gap", sensor.name, words, between=(first, last), value=silent_s, limit=limit)
+        between = int(t_ns[index]), int(t_ns[index + 1])
+        yield _gap(sensor, between, float(silent_ns[index]), silence_ns, exam)
+
+
+def _frame_gap_findings(
+    sensor: SensorSpec, stream: Stream, clock: SensorClock | None, exam: Examination
+) -> Iterator[Finding]:
+    """The longest silence of a sensor that gives no samples."""
+    silence_ns, longest_ns = exam.silence_ns(sensor), stream["silence_ns"]
+    if longest_ns is None:
+        return
+    between = (int(stream["silence_t_ns"]), int(stream["silence_t_ns"]) + int(longest_ns))
+    silent_ns = longest_ns - _leapt_ns(between, clock)
+    if silent_ns > silence_ns:
+        yield _gap(sensor, between, silent_ns, silence_ns, exam)
+
+
+def _leapt_ns(between: tuple[int, int], clock: SensorClock | None) -> int:
+    """What a clock leapt ahead between two stamps; no message has a stamp in what it left out."""
+    leaps = [segment for segment in clock.segments[1:] if segment.jump_ns < 0] if clock is not None else []
+    inside = [one for one in leaps if between[0] < one.start_ns and between[1] > one.start_ns + one.jump_ns]
+    return -sum(segment.jump_ns for segment in inside)
+
+
+def _gap(
+    sensor: SensorSpec, between: tuple[int, int], silent_ns: float, silence_ns: float, exam: Examination
+) -> Finding:
+    silent_s, limit = silent_ns / NS_PER_S, silence_ns / NS_PER_S
+    words = f"{sensor.name}: silent for {silent_s:.3f} s from {exam.since_start(between[0])}, normal is {limit:g} s"
+    return exam.finding("gap", sensor.name, words, between=between, value=silent_s, limit=limit)
 
 
 def silences(t_ns: NDArray[np.int64], clock: SensorClock | None) -> NDArray[np.int64]:

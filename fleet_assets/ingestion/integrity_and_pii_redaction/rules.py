@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fleet_assets.ingestion.integrity_and_pii_redaction.clock_rules import clock_findings, clocks_as_found
 from fleet_assets.ingestion.integrity_and_pii_redaction.findings import CUT, Examination, Finding
@@ -46,7 +47,8 @@ def find_breaches(  # noqa: PLR0917 - what is examined, then what it is held aga
     """
     series = split_series(samples)
     rules = policy["rules"]
-    clocks = clocks_as_found(series, spec, canonical, rules, drive)
+    active = streams.filter(pc.greater(streams["messages"], 0))["sensor"].to_pylist()
+    clocks = clocks_as_found(series, spec, canonical, rules, drive, sensors=active)
     extent = clocks.recording.correct(np.array([drive["start_ns"], drive["end_ns"]], dtype=np.int64))
     speed_signals = tuple(policy["speed_signals"])
     exam = Examination(drive, spec, canonical, rules, int(extent[1] - extent[0]), speed_signals)

@@ -18,6 +18,12 @@ from fleet_assets.tables.bronze import SENSOR_STREAMS
 RATE_STEPS: Final = 10
 """Message steps over which a rate is taken, so that bursts and jitter of single steps do not show."""
 _NAMES_SHOWN: Final = 12
+_MOST_OFF_BEAT: Final = 0.25
+"""Shares of a period by which a step of frames may differ from whole periods and still be on the beat."""
+_OFF_BEAT_SHARE: Final = 0.05
+"""Share of steps that may be off it: of frames with coarse stamps, the steps tell no period."""
+_LEAST_ON_BEAT: Final = 0.5
+"""Share of the time that steps of one period must fill: those between frames of a burst tell no period either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +55,46 @@ def median_rate_hz(t_ns: NDArray[np.int64]) -> float | None:
     return steps * NS_PER_S / span if span > 0 else None
 
 
-def sensor_rate_hz(messages: Sequence[Messages]) -> float | None:
+def frame_rate_hz(t_ns: NDArray[np.int64]) -> float | None:
+    """Rate at which frames follow each other where none is lost and none comes twice.
+
+    A median over several steps is wrong as soon as most of its windows hold a lost frame. So the period is the median
+    of single steps, and each step counts as so many of them as it lasts. Where steps are no whole periods, the rate is
+    `median_rate_hz`.
+
+    Args:
+        t_ns: int64[n], in any order.
+    """
+    steps = np.diff(np.sort(t_ns))
+    period_ns = float(np.median(steps)) if len(steps) else 0.0
+    if period_ns <= 0:
+        return median_rate_hz(t_ns)
+    periods = np.rint(steps / period_ns)
+    off_beat = float((np.abs(steps / period_ns - periods) > _MOST_OFF_BEAT).mean())
+    on_beat = float(steps[periods == 1].sum() / steps.sum())
+    if off_beat > _OFF_BEAT_SHARE or on_beat < _LEAST_ON_BEAT:
+        return median_rate_hz(t_ns)
+    return float(periods.sum()) * NS_PER_S / float(steps.sum())
+
+
+def longest_silence(times: Sequence[NDArray[np.int64]]) -> tuple[int, int] | None:
+    """Start and length of the longest time between neighbouring messages; None for fewer than two.
+
+    Args:
+        times: int64[n] each, stamps of a sensor's messages in any order.
+    """
+    t_ns = np.sort(np.concatenate(times)) if times else np.empty(0, np.int64)
+    if len(t_ns) < 2:  # noqa: PLR2004 - nothing is between fewer
+        return None
+    steps = np.diff(t_ns)
+    longest = int(np.argmax(steps))
+    return int(t_ns[longest]), int(steps[longest])
+
+
+def sensor_rate_hz(messages: Sequence[Messages], *, are_frames: bool = False) -> float | None:
     """Median over a sensor's messages of their rates; None where none has a rate."""
-    rates = [rate for found in messages if (rate := median_rate_hz(found.t_ns)) is not None]
+    rate_of = frame_rate_hz if are_frames else median_rate_hz
+    rates = [rate for found in messages if (rate := rate_of(found.t_ns)) is not None]
     return float(np.median(rates)) if rates else None
 
 
@@ -107,13 +150,16 @@ def _items(stream: SensorStream) -> int | None:
 def _sensor_row(stream: SensorStream, channels: Mapping[str, Channel], clock_offset_ns: int) -> dict[str, Any]:
     times = [found.t_ns for found in stream.messages if len(found.t_ns)]
     rule, words = _complaint(stream, channels) or (None, None)
+    sensor, silence = stream.plan.sensor, longest_silence(times)
     return {
-        "sensor": stream.plan.sensor.name,
+        "sensor": sensor.name,
         "messages": sum(len(found) for found in times),
         "items": _items(stream),
         "first_t_ns": min(int(found.min()) for found in times) + clock_offset_ns if times else None,
         "last_t_ns": max(int(found.max()) for found in times) + clock_offset_ns if times else None,
-        "rate_hz": sensor_rate_hz(stream.messages),
+        "rate_hz": sensor_rate_hz(stream.messages, are_frames=sensor.gives_frames),
+        "silence_t_ns": silence[0] + clock_offset_ns if silence else None,
+        "silence_ns": silence[1] if silence else None,
         "backward_steps": sum(int((np.diff(found) < 0).sum()) for found in times),
         "lost_bytes": 0,
         "lost_messages": 0,
@@ -130,6 +176,8 @@ def _file_row(path: str) -> dict[str, Any]:
         "first_t_ns": None,
         "last_t_ns": None,
         "rate_hz": None,
+        "silence_t_ns": None,
+        "silence_ns": None,
         "backward_steps": 0,
         "lost_bytes": 0,
         "lost_messages": 0,

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from services.fleet_simulator.drive_truth import NS_PER_S
 from services.fleet_simulator.sensors.cdr import STAMP, Field, layout, stamp_columns
 from services.fleet_simulator.sensors.clock import draw_timing, random_stream
-from services.fleet_simulator.sensors.messages import PUBLISHED, Columns
+from services.fleet_simulator.sensors.messages import NOT_VALID, PUBLISHED, STATUS, Columns
 from services.fleet_simulator.sensors.noise import GaussMarkov, Smoothing
 from services.fleet_simulator.sensors.ros_messages import NAV_SAT_FIX, TIME_REFERENCE, TWIST_STAMPED
 from services.fleet_simulator.sensors.scene import Scene
 
 DEVICE: Final = "gnss"
 FRAME: Final = "gnss"
-_NO_FIX, _FIX, _ALL_SYSTEMS, _APPROXIMATED = -1, 0, 15, 1
+_FIX, _ALL_SYSTEMS, _APPROXIMATED = 0, 15, 1
 _S_PER_HOUR: Final = 3600.0
 _NS: Final = 1e-9
 
@@ -123,7 +123,7 @@ class Fix:
             "latitude": np.where(heard, lat, np.nan),
             "longitude": np.where(heard, lon, np.nan),
             "altitude": np.where(heard, policy["altitude_m"] + errors[2], np.nan),
-            "status": np.where(heard, _FIX, _NO_FIX),
+            STATUS: np.where(heard, _FIX, NOT_VALID),
             "variance": variance,
         }
 

@@ -20,7 +20,7 @@ from services.fleet_simulator.sensors.scene import MILLI, Scene
 
 FRAME: Final = "lidar_top"
 _UINT16, _FLOAT32 = 4, 7
-_POINT: Final = np.dtype(
+POINT: Final = np.dtype(
     {
         "names": ["x", "y", "z", "intensity", "ring"],
         "formats": ["<f4", "<f4", "<f4", "<f4", "<u2"],
@@ -28,6 +28,7 @@ _POINT: Final = np.dtype(
         "itemsize": 18,
     }
 )
+"""One point of a message."""
 _MM: Final = 1000.0
 _GROUND, _VEHICLE, _BUILDING = 0, 1, 2
 _REFLECTIVITY: Final = np.array([12.0, 45.0, 30.0])
@@ -86,7 +87,7 @@ class Lidar:
         ring, step = np.nonzero(returned)
         length = np.rint((distance[ring, step] + noise[ring, step] + range_error_m) * _MM) / _MM
         flat = length * np.cos(self._elevation)[ring]
-        points = np.zeros(len(ring), dtype=_POINT)
+        points = np.zeros(len(ring), dtype=POINT)
         points["x"], points["y"] = flat * self._direction[0, step], flat * self._direction[1, step]
         points["z"] = length * np.sin(self._elevation)[ring]
         points["intensity"] = np.rint(_REFLECTIVITY[surface[ring, step]])
@@ -189,8 +190,8 @@ def point_cloud(stamp_ns: int, points: NDArray[Any]) -> bytes:
         body.extend(bytes(-len(body) % 4))
 
     pad()
-    body += struct.pack("<III", 1, len(points), len(_POINT.names or ()))
-    for name, (kind, offset) in ((name, value[:2]) for name, value in (_POINT.fields or {}).items()):
+    body += struct.pack("<III", 1, len(points), len(POINT.names or ()))
+    for name, (kind, offset) in ((name, value[:2]) for name, value in (POINT.fields or {}).items()):
         pad()
         body += cdr_string(str(name))
         pad()
@@ -200,5 +201,5 @@ def point_cloud(stamp_ns: int, points: NDArray[Any]) -> bytes:
     body += b"\x00"
     pad()
     content = points.tobytes()
-    body += struct.pack("<III", _POINT.itemsize, len(content), len(content))
+    body += struct.pack("<III", POINT.itemsize, len(content), len(content))
     return ENCAPSULATION + bytes(body) + content + b"\x01"

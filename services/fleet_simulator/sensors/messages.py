@@ -21,6 +21,10 @@ STRETCH_NS: Final = 10 * NS_PER_S
 PUBLISHED: Final = "published"
 """Column that says which measurements become messages; all do where a sensor has none."""
 
+STATUS: Final = "status"
+"""Column in which a sensor says how far it vouches for its values; `NOT_VALID` is not at all."""
+NOT_VALID: Final = -1
+
 Columns = dict[str, NDArray[Any]]
 """Measured values, one row per measurement, by name."""
 
@@ -81,8 +85,8 @@ class Source(Protocol):
 class Disturbance(Protocol):
     """What faults do to one sensor's measurements."""
 
-    def disturb(self, t_ns: NDArray[np.int64], columns: Columns) -> NDArray[np.bool_]:
-        """Change values in place and say which measurements become messages."""
+    def disturb(self, t_ns: NDArray[np.int64], columns: Columns) -> NDArray[np.int64]:
+        """Change values in place and say how many messages each measurement becomes, int64[n]."""
         ...
 
 
@@ -109,11 +113,11 @@ def render(source: Source, scene: Scene, disturbance: Disturbance | None = None)
         t_ns = source.timing.measured(scene.start_ns, first, end)
         columns = source.sample(t_ns)
         delays = source.timing.delays(len(t_ns), rng)
-        kept = columns.pop(PUBLISHED, np.ones(len(t_ns), dtype=np.bool_))
+        sent = columns.pop(PUBLISHED, np.ones(len(t_ns), dtype=np.bool_)).astype(np.int64)
         if disturbance is not None:
-            kept = kept & disturbance.disturb(t_ns, columns)
-        t_ns, delays = t_ns[kept], delays[kept]
-        columns = {name: values[kept] for name, values in columns.items()}
+            sent = sent * disturbance.disturb(t_ns, columns)
+        t_ns, delays = np.repeat(t_ns, sent), np.repeat(delays, sent)
+        columns = {name: np.repeat(values, sent, axis=0) for name, values in columns.items()}
         # A later message never overtakes an earlier one of the same sensor: they share one queue.
         arrival = np.maximum.accumulate(np.maximum(t_ns + delays, last_arrival))
         last_arrival = int(arrival[-1]) if len(arrival) else last_arrival

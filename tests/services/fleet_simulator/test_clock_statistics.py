@@ -8,7 +8,7 @@ from kinematic_drive import drive, network, scene
 
 from fleet_assets.ingestion.sensor_sync_and_format_conversion.clock_model import ClockBounds, TimePairs, fit_clock
 from fleet_assets.policy.documents import load_policies
-from services.fleet_simulator.recording import RECORDER
+from services.fleet_simulator.recorder_faults import RECORDER
 from services.fleet_simulator.sensors.clock import draw_clock
 from services.fleet_simulator.sensors.gnss import Utc
 from services.fleet_simulator.sensors.messages import render
