@@ -5,7 +5,13 @@ from typing import Final
 from asset_checks.gates import Gate
 from asset_checks.ingestion import judge_step
 from fleet_assets.evidence.verdicts import Verdict
-from fleet_assets.ingestion.map_and_weather_enrichment.state import COVER_STEP, ENRICH_STEP, MATCH_STEP, WEATHER_STEP
+from fleet_assets.ingestion.map_and_weather_enrichment.state import (
+    COVER_STEP,
+    ENRICH_STEP,
+    MATCH_STEP,
+    READ_WEATHER_STEP,
+    WEATHER_STEP,
+)
 from fleet_assets.ingestion.map_and_weather_enrichment.verdicts import (
     matching_verdict,
     snapshot_verdict,
@@ -47,9 +53,16 @@ def judge_matching(fleet: Fleet, partition: Partition) -> Verdict:
 
 
 def judge_weather_files(fleet: Fleet, partition: Partition) -> Verdict:
-    """Weather files that landed can be used."""
-    rows = fleet.lake.rows(WEATHER_DAYS, partition).to_pylist()
-    return weather_files_verdict(rows, policy_digest=fleet.policies.digest("weather"))
+    """Weather files that landed can be used; what an older file of a name stated is no evidence on the new one."""
+    wanted = fleet.wanted(READ_WEATHER_STEP, partition).units
+    entries = fleet.lake.entries(WEATHER_DAYS, partition)
+    read = {entry.unit: entry.fingerprint for entry in entries}
+    unread = {unit for unit, made in wanted.items() if read.get(unit) != made.fingerprint}
+    return weather_files_verdict(
+        fleet.lake.read(WEATHER_DAYS, [entry for entry in entries if entry.unit not in unread]).to_pylist(),
+        {wanted[unit].context["file"].printable for unit in unread},
+        policy_digest=fleet.policies.digest("weather"),
+    )
 
 
 def judge_weather(fleet: Fleet, partition: Partition) -> Verdict:

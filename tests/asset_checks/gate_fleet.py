@@ -60,7 +60,7 @@ class GateFleet:
 
     def wanted(self, step: Step, partition: Partition) -> Wanted:
         """See `Fleet.wanted`."""
-        assert tuple(partition) == PARTITION
+        assert tuple(partition) in {PARTITION, ()}
         return self.plans.get(step.operator.name, Wanted())
 
     def plan(self, operator: str, drives: Sequence[str] = (), waiting: Sequence[str] = ()) -> "GateFleet":

@@ -112,12 +112,18 @@ def _drive_verdict(row: Mapping[str, Any], policy: Mapping[str, Any], policy_dig
     return Verdict(Outcome.PASS if good else Outcome.FAIL, {}, digest, policy_digest)
 
 
-def weather_files_verdict(rows: Sequence[Mapping[str, Any]], *, policy_digest: str) -> Verdict:
+def weather_files_verdict(
+    rows: Sequence[Mapping[str, Any]], waiting: Collection[str], *, policy_digest: str
+) -> Verdict:
     """Every weather file that landed can be used.
 
     Args:
-        rows: Rows of `bronze.weather_days`.
+        rows: Rows of `bronze.weather_days` of the files that were read as they are in the landing zone.
+        waiting: Files that landed, or came anew, and were not read since.
         policy_digest: Digest of the policy in force.
+
+    Returns:
+        Fail when a file is refused; inconclusive while files wait; pass otherwise, also for no files at all.
     """
     refused = [row for row in rows if row["status"] == "refused"]
     figures: dict[str, Figure] = {
@@ -125,11 +131,17 @@ def weather_files_verdict(rows: Sequence[Mapping[str, Any]], *, policy_digest: s
         "station_days": len(rows) - len(refused),
         "refused": len(refused),
         "duplicates": sum(row["duplicates"] for row in rows),
+        "waiting": len(waiting),
     }
+    told = [[row["file"], row["station"], row["day"], row["digest"]] for row in rows]
+    digest = evidence_digest([told, sorted(waiting)])
     if refused:
         figures["first_refusal"] = refused[0]["message"]
-    digest = evidence_digest([[row["file"], row["station"], row["day"], row["digest"]] for row in rows])
-    return Verdict(Outcome.FAIL if refused else Outcome.PASS, figures, digest, policy_digest)
+        return Verdict(Outcome.FAIL, figures, digest, policy_digest)
+    if waiting:
+        missing = (f"what {_names(waiting)} states: run bronze/weather_days",)
+        return Verdict(Outcome.INCONCLUSIVE, figures, digest, policy_digest, missing)
+    return Verdict(Outcome.PASS, figures, digest, policy_digest)
 
 
 def weather_verdict(

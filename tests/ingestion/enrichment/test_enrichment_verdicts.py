@@ -115,23 +115,28 @@ WEATHER = [
     (weather(clip(), clips="c1 c2"), "fail"),
     (weather(clip(), waiting=("b",)), "inconclusive"),
 ]
+
+
+def weather_file(name: str = "f", message: str | None = None) -> dict[str, Any]:
+    """A station's day in a file, or a file that is refused with a message."""
+    refused = {"station": "", "day": "", "digest": None, "status": "refused"} if message else {}
+    return {
+        "file": name, "station": "s", "day": "d", "digest": "x", "status": "usable", "duplicates": 1,
+        "message": message, **refused,
+    }  # fmt: skip
+
+
+def weather_files(*rows: dict[str, Any], waiting: tuple[str, ...] = ()) -> Callable[[Answer], Verdict]:
+    return lambda gate: gate(rows, waiting, policy_digest=POLICY)
+
+
 FILES = [
-    (snapshots(), "pass"),
-    (snapshots({"file": "f", "station": "s", "day": "d", "digest": "x", "status": "usable", "duplicates": 1}), "pass"),
-    (
-        snapshots(
-            {
-                "file": "f",
-                "station": "",
-                "day": "",
-                "digest": None,
-                "status": "refused",
-                "duplicates": 0,
-                "message": "m",
-            }
-        ),
-        "fail",
-    ),
+    (weather_files(), "pass"),
+    (weather_files(weather_file()), "pass"),
+    (weather_files(weather_file(message="m")), "fail"),
+    (weather_files(waiting=("g",)), "inconclusive"),
+    (weather_files(weather_file(), waiting=("g",)), "inconclusive"),
+    (weather_files(weather_file(), weather_file("h", "m"), waiting=("g",)), "fail"),
 ]
 GATES: list[tuple[Callable[..., Verdict], tuple[str, ...], Any]] = [
     (matching_verdict, ("matching_verdict", "_drive_verdict", "_share", "_names"), MATCHING),

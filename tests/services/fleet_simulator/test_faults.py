@@ -22,6 +22,7 @@ from services.fleet_simulator.faults import (
     uploads,
     without_faults,
 )
+from services.fleet_simulator.mcap_writer import message_bytes
 from services.fleet_simulator.recording import record
 from services.fleet_simulator.sensors.catalogue import UnknownSensorError
 from services.fleet_simulator.world.road_network import RoadNetwork
@@ -137,6 +138,84 @@ def test_messages_out_of_order_keep_their_times(tmp_path: Path, policies: Polici
     assert fault["affected"] > 200
 
 
+@pytest.mark.parametrize(("kind", "change"), [("lost_messages", -1), ("repeated_messages", 1)])
+def test_one_of_so_many_messages_is_lost_or_comes_twice(
+    tmp_path: Path, policies: Policies, world: RoadNetwork, kind: str, change: int
+) -> None:
+    rows, (fault,) = recorded(tmp_path, policies, world, f"{kind}:imu=0.125")
+    assert fault["affected"] == pytest.approx(2500 / 8, abs=1)
+    assert len(rows["/imu/data"]) == 2500 + change * fault["affected"]
+    steps = np.diff(
+        [message.header.stamp.sec * 10**9 + message.header.stamp.nanosec for _, message in rows["/imu/data"]]
+    )
+    odd = steps[(steps < 5e6) | (steps > 15e6)]
+    assert len(odd) == pytest.approx(fault["affected"], abs=30)
+
+
+def test_a_value_is_no_number_for_a_while_and_a_receiver_disowns_its_positions(
+    tmp_path: Path, policies: Policies, world: RoadNetwork
+) -> None:
+    rows, _ = recorded(tmp_path, policies, world, "no_value:imu@12+0.5", "invalid:gnss_position@5+3")
+    assert np.flatnonzero(np.isnan(ahead(rows))).tolist() == list(range(1200, 1250))
+    disowned = [message.status.status for _, message in rows["/gnss/fix"]]
+    assert disowned == [-1 if 50 <= number < 80 else 0 for number in range(250)]
+    assert all(np.isfinite(message.latitude) for _, message in rows["/gnss/fix"])
+
+
+@pytest.mark.parametrize("fault", ["no_value:steering", "invalid:imu"])
+def test_a_fault_that_a_sensor_cannot_have_is_refused(
+    tmp_path: Path, policies: Policies, world: RoadNetwork, fault: str
+) -> None:
+    with pytest.raises(UnknownFaultError, match=fault.partition(":")[2]):
+        recorded(tmp_path, policies, world, fault)
+
+
+def test_a_sensor_without_channel_is_not_in_the_file_and_a_stopped_recorder_writes_nothing_more(
+    tmp_path: Path, policies: Policies, world: RoadNetwork
+) -> None:
+    rows, faults = recorded(tmp_path, policies, world, "unrecorded:imu", "recorder_stops@8")
+    assert "/imu/data" not in rows
+    with (tmp_path / "drive.mcap").open("rb") as stream:
+        assert "/imu/data" not in {channel.topic for channel in make_reader(stream).get_summary().channels.values()}
+    assert max(log_ns for messages in rows.values() for log_ns, _ in messages) < START_NS + 8.5e9
+    assert faults[1]["affected"] > 1000
+    with pytest.raises(UnknownSensorError, match="sonar"):
+        recorded(tmp_path, policies, world, "unrecorded:sonar")
+
+
+def test_a_clock_drifts_counts_in_steps_or_is_wild_once(tmp_path: Path, policies: Policies, world: RoadNetwork) -> None:
+    def stamps(*faults: str) -> np.ndarray:
+        rows, _ = recorded(tmp_path, policies, world, *faults)
+        return np.array([log_ns for log_ns, _ in rows["/imu/data"]])
+
+    sound, drifting, coarse, wild = (stamps(*faults) for faults in ([], ["clock_drift=500"], ["coarse_stamps=60"],
+                                                                    ["wild_stamp:imu@12=900"]))  # fmt: skip
+    usual_ppm = np.polyfit(np.arange(2500) / 100, sound - sound[0], 1)[0] / 1e3
+    assert np.polyfit(np.arange(2500) / 100, drifting - drifting[0], 1)[0] / 1e3 == pytest.approx(1e6 + 500, abs=1)
+    assert abs(usual_ppm - 1e6) < 120
+    assert (coarse == sound // 60_000_000 * 60_000_000).all()
+    moved = np.flatnonzero(wild - sound)
+    assert len(moved) == 1
+    assert abs(moved[0] - 1200) <= 2
+    assert (wild - sound)[moved[0]] == 900 * 10**9
+
+
+def test_damage_strikes_bytes_of_messages_and_nothing_else(
+    tmp_path: Path, policies: Policies, world: RoadNetwork
+) -> None:
+    path = tmp_path / "drive.mcap"
+    contents = []
+    for faults in ((), (parse_fault("damaged_file@10=0.01"),)):
+        record(path, scene(policies, world, drive(world, seconds=SECONDS, faults=faults)))
+        contents.append(np.frombuffer(path.read_bytes(), np.uint8))
+    places = np.concatenate([np.arange(*part) for part in message_bytes(contents[0].tobytes())])
+    struck = np.flatnonzero(contents[0] != contents[1])
+    assert len(struck) == round(0.01 * len(places))
+    first = int(np.searchsorted(places, struck[0]))
+    assert (places[first : first + len(struck)] == struck).all()
+    assert first == pytest.approx(len(places) * 10 / SECONDS, rel=0.01)
+
+
 def test_a_drive_near_midnight_starts_on_the_day_before(policies: Policies, world: RoadNetwork) -> None:
     plan = started(drive(world, faults=(parse_fault("near_midnight=4"),)).plan)
     assert plan.start_ns == START_NS + 16 * 3600 * 10**9 - 4 * 10**9
@@ -169,7 +248,7 @@ def test_the_corrected_drive_is_recorded_without_the_faults(world: RoadNetwork) 
     assert [fault.kind for fault in plan.faults] == ["corrected_reupload", "near_midnight"]
 
 
-@pytest.mark.parametrize("text", ["melted:imu", "dropout", "dropout:imu@x", "", "spike:imu@1=a"])
+@pytest.mark.parametrize("text", ["melted:imu", "dropout", "unrecorded", "dropout:imu@x", "", "spike:imu@1=a"])
 def test_an_unknown_fault_is_refused_and_the_known_ones_are_named(text: str) -> None:
     with pytest.raises(UnknownFaultError, match=r"dropout:imu@10\+5"):
         parse_fault(text)
