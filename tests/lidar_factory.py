@@ -23,32 +23,36 @@ _TYPES: Final = {
 }
 
 
-def room_packet(block: int) -> bytes:
+def room_packet(block: int, half_room_m: float = HALF_ROOM_M) -> bytes:
     """The packet that begins with some block of a head that turns by 0.4 degrees per block."""
     parts = []
     for number in range(block, block + _BLOCKS):
         azimuth = number * _STEP % 36_000
         angle = np.radians(azimuth / 100)
-        wall = HALF_ROOM_M / max(abs(np.cos(angle)), abs(np.sin(angle)))
+        wall = half_room_m / max(abs(np.cos(angle)), abs(np.sin(angle)))
         parts.append(struct.pack("<HH", 0xEEFF, azimuth))
         parts += [struct.pack("<HB", round(wall / 0.002) + unit % 2, 40 + unit) for unit in range(_UNITS)]
     stamp_us = block * BLOCK_NS // 1000 % 3_600_000_000
     return b"".join(parts) + struct.pack("<IBB", stamp_us, 0x37, 0x22)
 
 
-def scans(start_ns: int, seconds: float) -> Iterator[tuple[int, list[tuple[int, bytes]]]]:
+def scans(
+    start_ns: int, seconds: float, half_room_m: float = HALF_ROOM_M
+) -> Iterator[tuple[int, list[tuple[int, bytes]]]]:
     """Time of each message, and arrival and bytes of its packets."""
     block, packets = 0, []
     for number in range(int(seconds * 1e9 / (BLOCK_NS * _BLOCKS))):
         arrival_ns = start_ns + (number + 1) * BLOCK_NS * _BLOCKS
-        packets.append((arrival_ns, room_packet(block)))
+        packets.append((arrival_ns, room_packet(block, half_room_m)))
         block += _BLOCKS
         if (arrival_ns - start_ns) * RATE_HZ // 10**9 > (arrival_ns - start_ns - BLOCK_NS * _BLOCKS) * RATE_HZ // 10**9:
             yield arrival_ns + 300_000, packets
             packets = []
 
 
-def write_lidar_drive(bag: Path, *, start_utc_ns: int, seconds: float, broken: bool = False) -> Mapping[str, Path]:
+def write_lidar_drive(
+    bag: Path, *, start_utc_ns: int, seconds: float, broken: bool = False, half_room_m: float = HALF_ROOM_M
+) -> Mapping[str, Path]:
     """Write a drive as a ROS 2 bag.
 
     Args:
@@ -56,6 +60,7 @@ def write_lidar_drive(bag: Path, *, start_utc_ns: int, seconds: float, broken: b
         start_utc_ns: Begin.
         seconds: Length.
         broken: Whether some packets have the wrong mode, some blocks no mark, and one message is cut off.
+        half_room_m: How far the walls are.
     """
     store: Any = get_typestore(Stores.ROS2_HUMBLE)
     for name, text in _TYPES.items():
@@ -69,7 +74,7 @@ def write_lidar_drive(bag: Path, *, start_utc_ns: int, seconds: float, broken: b
     bag.parent.mkdir(parents=True, exist_ok=True)
     with Writer(bag, version=8, storage_plugin=StoragePlugin.MCAP) as writer:
         connection = writer.add_connection(TOPIC, _TYPE, typestore=store)
-        for number, (t_ns, packets) in enumerate(scans(start_utc_ns, seconds)):
+        for number, (t_ns, packets) in enumerate(scans(start_utc_ns, seconds, half_room_m)):
             if broken and number == 1:
                 packets[0] = (packets[0][0], packets[0][1][:1204] + b"\x00\x22")
                 packets[1] = (packets[1][0], b"\x00\x00" + packets[1][1][2:])

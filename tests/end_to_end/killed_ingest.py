@@ -159,11 +159,12 @@ def _arm_media(plan: Plan) -> None:
     from fleet_assets.ingestion.integrity_and_pii_redaction.audit import operators as auditing
     from fleet_assets.ingestion.integrity_and_pii_redaction.audit.looks import Auditor
     from fleet_assets.ingestion.integrity_and_pii_redaction.redaction import operators as redacting
-    from fleet_assets.ingestion.media.redacted import FramesWriter
+    from fleet_assets.ingestion.media.redacted import FramesWriter, VideoWriter
     from fleet_assets.ingestion.sensor_sync_and_format_conversion.keyframes.shards import ShardWriter
     from fleet_assets.ingestion.sensor_sync_and_format_conversion.lidar.zarr_shards import SweepWriter
 
-    _around(FramesWriter, "add", plan, after="picture.redacted")
+    for writer in (FramesWriter, VideoWriter):
+        _around(writer, "add", plan, after="picture.redacted")
     _around(redacting, "_stored", plan, after="media.stored")
     _around(Auditor, "__call__", plan, before="picture.audited")
     _around(auditing, "_let_go", plan, after="media.released")
