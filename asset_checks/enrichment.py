@@ -1,5 +1,6 @@
 """Gates of maps and enrichment: snapshots are whole, every drive has its outcome, covered drives lie on roads."""
 
+from collections import Counter
 from typing import Final
 
 from asset_checks.gates import Gate
@@ -25,6 +26,7 @@ from fleet_assets.tables.maps import (
     ENRICHED_CLIPS,
     MAP_CONTEXT,
     MAP_MATCHES,
+    ROAD_EDGES,
     ROAD_NETWORK,
     WEATHER,
     WEATHER_DAYS,
@@ -37,9 +39,10 @@ WEATHER_POLICY: Final = {"weather": ("gate", "join")}
 
 
 def judge_snapshot(fleet: Fleet, partition: Partition) -> Verdict:
-    """A snapshot's ways are all accounted for."""
+    """A snapshot's ways are all accounted for: those that have edges are counted in the edges themselves."""
     rows = fleet.lake.rows(ROAD_NETWORK, partition).to_pylist()
-    return snapshot_verdict(rows, policy_digest=fleet.policies.digest("maps"))
+    edges = Counter(fleet.lake.rows(ROAD_EDGES, partition, ["way_id"])["way_id"].to_pylist())
+    return snapshot_verdict(rows, edges, policy_digest=fleet.policies.digest("maps"))
 
 
 def judge_matching(fleet: Fleet, partition: Partition) -> Verdict:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import report
 from benchmarks.resumable import run
-from fleet_assets.geo.map_matching import Match, MatchRules, Trace, match, smoothed
+from fleet_assets.geo.map_matching import Match, MatchRules, SmoothingRules, Trace, match, smoothed
 from fleet_assets.geo.osm_edges import road_network
 from fleet_assets.geo.osm_ways import read_extract
 from fleet_assets.geo.road_graph import RoadGraph
@@ -168,7 +168,7 @@ def matched(drive: TrueDrive, rows: NDArray[np.int64], trace: Trace) -> tuple[Ma
     """What the pipeline makes of the positions."""
     policy = _policies()["maps"]["matching"]
     rules = MatchRules.of(policy)
-    found = match(drive.graph, smoothed(trace, drive.t_s[rows], policy["average_s"], policy["still_s"]), rules)
+    found = match(drive.graph, smoothed(trace, drive.t_s[rows], SmoothingRules.of(policy)), rules)
     return found, routes(drive.graph, found, rules)
 
 

@@ -76,6 +76,29 @@ def map_list(session: Session) -> int:
     return DONE
 
 
+@map_group.command("match")
+@click.argument("track", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--region", help="Match to this region's map only; default: those that show the track.")
+@fleet_command
+def map_match(session: Session, track: Path, *, region: str | None) -> int:
+    r"""Say which roads a GPX track leads over, by its geometry: its times are not asked for, and may be missing.
+
+    The track is only looked at: it becomes no drive. Exit code 1 when no map shows it, or points of it are lost.
+
+    \b
+    Example:
+      fleet map match track.gpx
+      fleet map match track.gpx --region baltimore --json
+    """
+    from fleet_assets.commands.tracks import TrackMatch, match_track
+    from fleet_assets.ingestion.recordings.tables.gpx_track import read_track
+
+    found = read_track(track)
+    matched: TrackMatch = match_track(session, track.name, found, region)
+    session.answer(matched.document, matched.text)
+    return DONE if matched.is_whole else REFUSED
+
+
 def _snapshots(session: Session) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = session.fleet.lake.rows(session.fleet.table("map.road_network")).to_pylist()
     return sorted(rows, key=lambda row: str(row["snapshot"]))

@@ -18,13 +18,6 @@ import numpy as np
 from fleet_assets.geo.road_graph import Metres, Numbers, RoadGraph
 
 _MAD_TO_SD: Final = 1.4826
-_MORE_SPREAD: Final = 1.5
-"""A drive's own spread is used when it is so many times the assumed one, or so much smaller."""
-_RADIUS_SPREADS: Final = 6.0
-_LEAST_FOR_SPREAD: Final = 8
-_LEAST_FOR_STILL: Final = 4
-_LONGEST_STILL_S: Final = 60.0
-_NOISE_LIKE: Final = 1.6
 
 
 @dataclass(frozen=True)
@@ -33,10 +26,13 @@ class MatchRules:
 
     sigma_m: float
     sigma_range_m: tuple[float, float]
+    sigma_factor: float
+    sigma_least: int
     outlier_z: float
     beta_spreads: float
     beta_share: float
     search_radius_m: float
+    search_radius_spreads: float
     candidates: int
     heading_sd_deg: float
     heading_least_mps: float
@@ -65,6 +61,30 @@ class MatchRules:
         own = {field.name: policy[field.name] for field in fields(cls) if field.name != "sigma_range_m"}
         low, high = policy["sigma_range_m"]
         return cls(**own, sigma_range_m=(low, high))
+
+
+@dataclass(frozen=True)
+class SmoothingRules:
+    """How noise is averaged out before matching; see key `matching` of the policy `maps`.
+
+    Attributes:
+        average_s: Width of the window, seconds; 0 leaves moving positions as they are.
+        still_s: Time before and after in which standstill is looked for, seconds; 0 looks for none.
+        still_least: Positions before and after that are looked at where fewer lie in that time.
+        still_longest_s: Time that they may lie before and after at most.
+        still_noise: Spread of positions, over that of neighbours, up to which a vehicle is held to stand.
+    """
+
+    average_s: float
+    still_s: float
+    still_least: int
+    still_longest_s: float
+    still_noise: float
+
+    @classmethod
+    def of(cls, policy: Mapping[str, Any]) -> "SmoothingRules":
+        """The rules of a policy; keys of other modules are passed over."""
+        return cls(**{field.name: policy[field.name] for field in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -116,7 +136,7 @@ def thinned(trace: Trace, least_step_m: float) -> Numbers:
     return np.array(kept, dtype=np.int64)
 
 
-def smoothed(trace: Trace, t_s: Metres, window_s: float, still_s: float) -> Trace:
+def smoothed(trace: Trace, t_s: Metres, rules: SmoothingRules) -> Trace:
     """The trace with noise averaged out where that moves no position along the road.
 
     Each position becomes the mean of those less than half a window away in time: noise of fast receivers is much larger
@@ -127,24 +147,23 @@ def smoothed(trace: Trace, t_s: Metres, window_s: float, still_s: float) -> Trac
     Args:
         trace: Positions.
         t_s: Their times, rising.
-        window_s: Width of the window; 0 leaves moving positions as they are.
-        still_s: Time before and after in which standstill is looked for, four positions at least; 0 looks for none.
+        rules: Window, and what a standstill is.
     """
     count = len(t_s)
     if not count:
         return trace
     index = np.arange(count)
-    begin = np.searchsorted(t_s, t_s - window_s / 2, side="left")
-    end = np.searchsorted(t_s, t_s + window_s / 2, side="right")
+    begin = np.searchsorted(t_s, t_s - rules.average_s / 2, side="left")
+    end = np.searchsorted(t_s, t_s + rules.average_s / 2, side="right")
     # As many on either side, so that a position at the edge of a gap is not drawn away from it.
     reach = np.minimum(index - begin, end - 1 - index)
-    first = np.minimum(np.searchsorted(t_s, t_s - still_s), index - _LEAST_FOR_STILL)
-    last = np.maximum(np.searchsorted(t_s, t_s + still_s, side="right"), index + _LEAST_FOR_STILL + 1)
-    still = (first >= 0) & (last <= count) & (still_s > 0.0)
+    first = np.minimum(np.searchsorted(t_s, t_s - rules.still_s), index - rules.still_least)
+    last = np.maximum(np.searchsorted(t_s, t_s + rules.still_s, side="right"), index + rules.still_least + 1)
+    still = (first >= 0) & (last <= count) & (rules.still_s > 0.0)
     first, last = np.maximum(first, 0), np.minimum(last, count)
-    still &= t_s[last - 1] - t_s[first] <= 2.0 * max(still_s, _LONGEST_STILL_S)
+    still &= t_s[last - 1] - t_s[first] <= 2.0 * max(rules.still_s, rules.still_longest_s)
     east, north = _Window(trace.east_m), _Window(trace.north_m)
-    still &= sum(axis.variance(first, last) for axis in (east, north)) <= _NOISE_LIKE * sum(
+    still &= sum(axis.variance(first, last) for axis in (east, north)) <= rules.still_noise * sum(
         axis.roughness(first, last) for axis in (east, north)
     )
     return replace(
@@ -194,13 +213,13 @@ def match(graph: RoadGraph, trace: Trace, rules: MatchRules) -> Match:
     """
     first = _match(graph, trace, rules)
     found = first.directed >= 0
-    if found.sum() < _LEAST_FOR_SPREAD:
+    if found.sum() < rules.sigma_least:
         return first
     low, high = rules.sigma_range_m
     own = float(np.clip(_MAD_TO_SD * np.median(first.away_m[found]), low, high))
-    if 1.0 / _MORE_SPREAD < own / rules.sigma_m < _MORE_SPREAD:
+    if 1.0 / rules.sigma_factor < own / rules.sigma_m < rules.sigma_factor:
         return first
-    radius = max(rules.search_radius_m, _RADIUS_SPREADS * own)
+    radius = max(rules.search_radius_m, rules.search_radius_spreads * own)
     return _match(graph, trace, replace(rules, sigma_m=own, search_radius_m=radius))
 
 

@@ -24,8 +24,8 @@ _CELL_STEP_DEG: Final = 0.001
 _JUNCTION_ARMS: Final = 3
 _EDGE_COLUMNS: Final = (
     "edge_id", "way_id", "start_node", "end_node", "road_class", "name", "one_way", "lanes", "speed_limit_mps",
-    "speed_limit_back_mps", "speed_limit_source", "length_m", "start_junction_m", "end_junction_m", "roundabout",
-    "work_zone_first_m", "work_zone_last_m", "work_zone_limit_mps", "geometry", "cells",
+    "speed_limit_back_mps", "speed_limit_source", "speed_limit_back_source", "length_m", "start_junction_m",
+    "end_junction_m", "roundabout", "work_zone_first_m", "work_zone_last_m", "work_zone_limit_mps", "geometry", "cells",
 )  # fmt: skip
 
 
@@ -40,6 +40,8 @@ class RoadNetwork:
         country: Country whose default limits hold.
         bounds: South, west, north, east, degrees.
         incomplete_ways: Ways of which the file lacks nodes; their known parts are kept.
+        cut_off_ways: Of these, ways without any edge: no two nodes of theirs that follow each other are in the file.
+        lengthless_ways: Ways without any edge because all their nodes are in one place.
     """
 
     edges: list[dict[str, Any]]
@@ -48,6 +50,8 @@ class RoadNetwork:
     country: str
     bounds: tuple[float, float, float, float]
     incomplete_ways: int
+    cut_off_ways: int
+    lengthless_ways: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ def road_network(extract: Extract, rules: Mapping[str, Any]) -> RoadNetwork:
     """
     places = np.array([extract.places[node] for node in sorted(extract.places)])
     if not len(places):
-        return RoadNetwork([], [], [], "other", (0.0, 0.0, 0.0, 0.0), len(extract.ways))
+        return RoadNetwork([], [], [], "other", (0.0, 0.0, 0.0, 0.0), len(extract.ways), len(extract.ways), 0)
     south, west, north, east = (float(value) for value in (*places.min(axis=0), *places.max(axis=0)))
     country = country_of((south + north) / 2, (west + east) / 2, rules["speed_limits"])
     runs = {way.way_id: list(_known_runs(way, extract.places)) for way in extract.ways}
@@ -101,7 +105,14 @@ def road_network(extract: Extract, rules: Mapping[str, Any]) -> RoadNetwork:
         country,
         (south, west, north, east),
         incomplete,
+        sum(not own for own in runs.values()),
+        sum(_is_lengthless(own, extract.places) for own in runs.values()),
     )
+
+
+def _is_lengthless(runs: Sequence[tuple[int, ...]], places: Mapping[int, tuple[float, float]]) -> bool:
+    """Whether a way has runs, and each of them stays in one place."""
+    return bool(runs) and all(len({places[node] for node in run}) == 1 for run in runs)
 
 
 def _oriented(way: Way) -> tuple[int, ...]:
@@ -218,6 +229,7 @@ def _edge_row(
         "speed_limit_mps": forth.mps,
         "speed_limit_back_mps": None if back is None else back.mps,
         "speed_limit_source": forth.source,
+        "speed_limit_back_source": None if back is None else back.source,
         "length_m": round(piece.length_m, 3),
         "start_junction_m": _rounded(ahead.beyond_m(piece, 0)),
         "end_junction_m": _rounded(ahead.beyond_m(piece, 1)),

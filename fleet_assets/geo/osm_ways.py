@@ -134,7 +134,6 @@ class _Source:
     def ways(self) -> tuple[list[Way], Counter[str]]:
         import osmium
 
-        counts: Counter[str] = Counter({"highway_ways": 0})
         newest: dict[int, tuple[int, Way]] = {}
         for item in self._objects(osmium.osm.WAY):
             self._seen(item)
@@ -146,9 +145,10 @@ class _Source:
                 newest[item.id] = (item.version, way)
             if len(newest) > self._rules["max_ways"]:
                 raise self._too_many("ways", self._rules["max_ways"])
+        # Counted here and not beside the reasons, so that a way that falls out below is missed.
+        counts: Counter[str] = Counter({"highway_ways": len(newest)})
         kept = []
         for _, (_, way) in sorted(newest.items()):
-            counts["highway_ways"] += 1
             reason = _left_out(way, self._rules)
             counts[reason or "car_ways"] += 1
             if reason is None:

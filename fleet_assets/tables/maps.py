@@ -9,6 +9,7 @@ _SNAPSHOT: Final = Column(SNAPSHOT, "string", "Snapshot: region@time@digest")
 _LAT: Final = Column("lat_deg", "float64", "WGS84 latitude", minimum=-90, maximum=90)
 _LON: Final = Column("lon_deg", "float64", "WGS84 longitude", minimum=-180, maximum=180)
 _MAYBE_LAT: Final = Column("lat_deg", "float64", "WGS84 latitude", nullable=True, minimum=-90, maximum=90)
+_LIMIT_SOURCES: Final = ("tagged", "named", "unlimited", "default")
 _MAYBE_LON: Final = Column("lon_deg", "float64", "WGS84 longitude", nullable=True, minimum=-180, maximum=180)
 
 ROAD_NETWORK: Final = Table(
@@ -31,12 +32,19 @@ ROAD_NETWORK: Final = Table(
         Column("closed_ways", "int64", "Of these: closed to cars, or areas", minimum=0),
         Column("broken_ways", "int64", "Of these: with fewer than two nodes", minimum=0),
         Column("incomplete_ways", "int64", "Roads for cars of which the file lacks nodes", minimum=0),
+        Column("cut_off_ways", "int64", "Of these: no edge, too few nodes are there", nullable=True, minimum=0),
+        Column("lengthless_ways", "int64", "Roads for cars with all nodes in one place", nullable=True, minimum=0),
         Column("edges", "int64", "Edges", minimum=0),
         Column("nodes", "int64", "Ends of edges", minimum=0),
         Column("junctions", "int64", "Nodes with three arms or more", minimum=0),
         Column("cells", "int64", "Cells with roads", minimum=0),
         Column("length_km", "float64", "Length of all edges", minimum=0),
-        Column("tagged_limits", "int64", "Edges whose speed limit is tagged", minimum=0),
+        Column(
+            "tagged_limits",
+            "int64",
+            "Edges with a speed limit that is no default, in one direction at least",
+            minimum=0,
+        ),
         Column("south_deg", "float64", "Bounds of the roads", nullable=True),
         Column("west_deg", "float64", "Bounds of the roads", nullable=True),
         Column("north_deg", "float64", "Bounds of the roads", nullable=True),
@@ -101,7 +109,14 @@ ROAD_EDGES: Final = Table(
             "speed_limit_source",
             "string",
             "tagged, named (a rule such as DE:urban), unlimited, or the policy's default",
-            values=("tagged", "named", "unlimited", "default"),
+            values=_LIMIT_SOURCES,
+        ),
+        Column(
+            "speed_limit_back_source",
+            "string",
+            "Likewise for the limit of the other direction; null where there is none",
+            nullable=True,
+            values=_LIMIT_SOURCES,
         ),
         Column("length_m", "float64", "Length", minimum=0),
         Column("start_junction_m", "float64", "From its start on to the next junction", nullable=True, minimum=0),
@@ -175,7 +190,7 @@ MAP_CONTEXT: Final = Table(
         Column("snap_distance_m", "float64", "From the position to the road", nullable=True, minimum=0),
         Column("road_class", "string", "Value of highway", nullable=True),
         Column("speed_limit_mps", "float64", "Limit; that of a work zone inside of one", nullable=True, minimum=0),
-        Column("speed_limit_source", "string", "Where the limit comes from", nullable=True),
+        Column("speed_limit_source", "string", "Where the limit of the direction driven comes from", nullable=True),
         Column("lanes", "int32", "Lanes of both directions together", nullable=True, minimum=1),
         Column("one_way", "bool", "Whether the road is one-way", nullable=True),
         Column("junction_distance_m", "float64", "Ahead along the road to the next junction", nullable=True, minimum=0),

@@ -145,6 +145,33 @@ def test_a_speed_limit_says_where_it_comes_from(tags: dict[str, str], mps: float
     assert limit.mps == (None if mps is None else pytest.approx(mps))
 
 
+@pytest.mark.parametrize(
+    ("tags", "forth", "back"),
+    [
+        ({"maxspeed:forward": "70"}, (70, "tagged"), (50, "default")),
+        ({"maxspeed:backward": "70"}, (50, "default"), (70, "tagged")),
+        ({"maxspeed:backward": "none", "maxspeed": "DE:rural"}, (100, "named"), (None, "unlimited")),
+        ({"maxspeed:forward": "30", "oneway": "yes"}, (30, "tagged"), (None, None)),
+        ({"maxspeed:backward": "30", "maxspeed:forward": "70", "oneway": "-1"}, (30, "tagged"), (None, None)),
+    ],
+)
+def test_each_direction_has_its_own_limit_and_source(
+    tmp_path: Path, tags: dict[str, str], forth: tuple[float, str], back: tuple[float | None, str | None]
+) -> None:
+    (edge,) = network_of(tmp_path, {1: (0, 0), 2: (300, 0)}, {1: ([1, 2], tags)}).edges
+    for (kmh, source), side in ((forth, ""), (back, "_back")):
+        mps = edge[f"speed_limit{side}_mps"]
+        assert (mps, edge[f"speed_limit{side}_source"]) == (None if kmh is None else pytest.approx(kmh * KMH), source)
+
+
+def test_a_road_without_an_edge_is_told_with_its_reason(tmp_path: Path) -> None:
+    """No length, all nodes missing, one node missing: none of the three becomes an edge."""
+    places = {1: (0.0, 0.0), 2: (300.0, 0.0), 3: (300.0, 0.0), 4: (500.0, 0.0)}
+    network = network_of(tmp_path, places, {1: ([1, 2], {}), 2: ([2, 3], {}), 3: ([8, 9], {}), 4: ([4, 77], {})})
+    assert {row["way_id"] for row in network.edges} == {1}
+    assert (network.lengthless_ways, network.cut_off_ways, network.incomplete_ways) == (1, 2, 2)
+
+
 def test_the_smallest_box_names_the_country() -> None:
     assert country_of(1.28, 103.86, LIMITS) == "SG"
     assert country_of(52.34, 4.93, LIMITS) == "NL"

@@ -5,12 +5,13 @@ from typing import Any
 
 import pyarrow as pa
 
-MAP_TAGS = '<tag k="highway" v="secondary"/><tag k="maxspeed" v="70"/>'
+CLASS = '<tag k="highway" v="secondary"/>'
+AGAINST = f'{CLASS}<tag k="maxspeed:backward" v="70"/>'
 STATION = "station,time,lat_deg,lon_deg,temperature_degc,visibility_m\n"
 
 
 def write_map(path: Path, signals: pa.Table) -> None:
-    """A road along the way of a drive with a street that crosses it in the middle.
+    """A road drawn against the way of a drive, with a street that crosses it in the middle.
 
     Args:
         path: File to write.
@@ -24,8 +25,8 @@ def write_map(path: Path, signals: pa.Table) -> None:
     count = len(known)
     crossing = (count + 1, count // 2 + 1, count + 2)
     ways = "".join(
-        f'<way id="{number}" version="1">' + "".join(f'<nd ref="{node}"/>' for node in own) + f"{MAP_TAGS}</way>"
-        for number, own in ((1, range(1, count + 1)), (2, crossing))
+        f'<way id="{number}" version="1">' + "".join(f'<nd ref="{node}"/>' for node in own) + f"{tags}</way>"
+        for number, own, tags in ((1, range(count, 0, -1), AGAINST), (2, crossing, CLASS))
     )
     path.write_text(f'<?xml version="1.0"?><osm version="0.6">{nodes}{ways}</osm>')
 

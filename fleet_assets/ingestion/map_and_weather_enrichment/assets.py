@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 
 from fleet_assets.geo.road_graph import edges_of_cells
 from fleet_assets.ingestion.map_and_weather_enrichment.previews import match_plot
@@ -111,8 +112,9 @@ def _picture(ingestion: Fleet, report: Report, signals: Table) -> bytes | None:
     if entry is None or chart is None:
         return None
     grid = [one for one in ingestion.lake.entries(signals, report.partition) if one.unit == entry.unit]
+    maps = [edges_of_cells(ingestion.lake.read(ROAD_EDGES, [part.edges]), part.cells) for part in chart.parts]
     return match_plot(
-        edges_of_cells(ingestion.lake.read(ROAD_EDGES, [chart.edges]), chart.cells),
+        pa.concat_tables(maps),
         ingestion.lake.read(MAP_CONTEXT, [entry], ["edge_id"]),
         ingestion.lake.read(signals, grid, ["lat_deg", "lon_deg"]),
         ingestion.policies["maps"]["matching"]["plot_points"],

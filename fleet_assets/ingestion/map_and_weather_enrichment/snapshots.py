@@ -33,7 +33,7 @@ _NAME: Final = re.compile(
 _REGION: Final = re.compile(r"[^a-z0-9_]+")
 READ_MAP: Final = Operator(
     name="map_and_weather_enrichment.read_map",
-    version=1,
+    version=2,
     inputs=(),
     outputs=tuple(table.name for table in MAPS),
     policy={"maps": ("extract", "speed_limits")},
@@ -182,8 +182,8 @@ def _with(rows: list[dict[str, Any]], landed: Landed) -> list[dict[str, Any]]:
 
 def _counts(found: Mapping[str, Any]) -> dict[str, Any]:
     names = (
-        "highway_ways", "car_ways", "other_ways", "closed_ways", "broken_ways", "incomplete_ways", "edges", "nodes",
-        "junctions", "cells", "length_km", "tagged_limits",
+        "highway_ways", "car_ways", "other_ways", "closed_ways", "broken_ways", "incomplete_ways",
+        "cut_off_ways", "lengthless_ways", "edges", "nodes", "junctions", "cells", "length_km", "tagged_limits",
     )  # fmt: skip
     return {name: found.get(name, 0) for name in names}
 
@@ -192,12 +192,18 @@ def _summary(extract: Extract, network: RoadNetwork) -> dict[str, Any]:
     counts = {
         **extract.counts,
         "incomplete_ways": network.incomplete_ways,
+        "cut_off_ways": network.cut_off_ways,
+        "lengthless_ways": network.lengthless_ways,
         "edges": len(network.edges),
         "nodes": len(network.nodes),
         "junctions": sum(node["junction"] for node in network.nodes),
         "cells": len(network.cells),
         "length_km": round(sum(edge["length_m"] for edge in network.edges) / 1000, 3),
-        "tagged_limits": sum(edge["speed_limit_source"] != DEFAULT for edge in network.edges),
+        "tagged_limits": sum(_states_a_limit(edge) for edge in network.edges),
     }
     bounds = dict(zip(("south_deg", "west_deg", "north_deg", "east_deg"), network.bounds, strict=True))
     return {"status": "usable", "country": network.country, **bounds, **_counts(counts)}
+
+
+def _states_a_limit(edge: Mapping[str, Any]) -> bool:
+    return not {edge["speed_limit_source"], edge["speed_limit_back_source"]} <= {DEFAULT, None}

@@ -23,17 +23,23 @@ def _names(drives: Collection[str]) -> str:
     return ", ".join(shown) + (f" and {len(drives) - _NAMED} more" if len(drives) > _NAMED else "")
 
 
-def snapshot_verdict(rows: Sequence[Mapping[str, Any]], *, policy_digest: str) -> Verdict:
+def snapshot_verdict(
+    rows: Sequence[Mapping[str, Any]], edges_by_way: Mapping[int, int], *, policy_digest: str
+) -> Verdict:
     """Every way with a highway tag became part of the network or is left out for a counted reason.
 
     Args:
         rows: Rows of `map.road_network` of one snapshot.
+        edges_by_way: Way → its edges, counted in `map.road_edges` of the snapshot.
         policy_digest: Digest of the policy in force.
 
     Returns:
-        Fail for a refused extract, or when the counts do not add up; inconclusive while there is no row; else pass.
+        Fail for a refused extract, when ways lack a reason, when roads for cars have neither an edge nor a reason why
+        not, or when edges are more or fewer than were made; inconclusive while there is no row, or one that does not
+        tell which roads have no edge; else pass.
     """
-    digest = evidence_digest([{name: row[name] for name in sorted(row)} for row in rows])
+    told = [{name: row[name] for name in sorted(row)} for row in rows]
+    digest = evidence_digest([told, len(edges_by_way), sum(edges_by_way.values())])
     if not rows:
         missing = ("the snapshot itself: materialize map/road_network of this partition",)
         return Verdict(Outcome.INCONCLUSIVE, {}, digest, policy_digest, missing)
@@ -45,10 +51,17 @@ def snapshot_verdict(rows: Sequence[Mapping[str, Any]], *, policy_digest: str) -
     }
     if row["status"] != "usable":
         return Verdict(Outcome.FAIL, {**figures, "refused": row["message"]}, digest, policy_digest)
-    if counted != row["highway_ways"]:
-        lost = row["highway_ways"] - counted
-        return Verdict(Outcome.FAIL, {**figures, "ways_without_reason": lost}, digest, policy_digest)
-    return Verdict(Outcome.PASS, figures, digest, policy_digest)
+    if row["cut_off_ways"] is None:
+        missing = ("which roads have no edge, not told yet then: add the extract again with `fleet map add`",)
+        return Verdict(Outcome.INCONCLUSIVE, figures, digest, policy_digest, missing)
+    without = {
+        "ways_without_reason": row["highway_ways"] - counted,
+        "roads_without_edge": row["car_ways"] - len(edges_by_way) - row["cut_off_ways"] - row["lengthless_ways"],
+        "edges_missing": row["edges"] - sum(edges_by_way.values()),
+    }
+    figures |= {name: row[name] for name in ("cut_off_ways", "lengthless_ways")}
+    wrong = {name: count for name, count in without.items() if count != 0}
+    return Verdict(Outcome.FAIL if wrong else Outcome.PASS, {**figures, **wrong}, digest, policy_digest)
 
 
 def matching_verdict(

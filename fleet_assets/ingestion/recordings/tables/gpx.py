@@ -202,18 +202,86 @@ def _count(stream: BinaryIO, start: int, end: int) -> int:
     return max(opened, closed)
 
 
-class _GpxFile:
-    """One document, opened."""
+def no_point(name: str) -> UnreadableRecordingError:
+    """What a document without any track point is."""
+    return UnreadableRecordingError(
+        name, "no_messages", value="no track point (<trkpt>)", limit="a track", remedy=_EXPORT_AGAIN
+    )
+
+
+class GpxPoints:
+    """Track points of one document, with whatever they state.
+
+    Args:
+        name: Its name.
+        path: Where it lies.
+    """
 
     def __init__(self, name: str, path: Path) -> None:
         self.name, self._path = name, path
         self._losses = Losses(name, CHANNEL, "point")
         self._size = path.stat().st_size
-        first = next((points for points in self._points(Losses(name, CHANNEL, "point")) if points), None)
+
+    def points(self, losses: Losses) -> Iterator[list[dict[str, str]]]:
+        """Points front to back, some at a time, each with its attributes and numbers as text.
+
+        Args:
+            losses: Where to count what cannot be read.
+        """
+        number, begin = 1, 0
+        with self._path.open("rb") as stream:
+            while True:
+                parser = _Parser(self.name, begin - (len(_ROOT) if begin else 0))
+                fault = None
+                if begin:
+                    parser.feed(_ROOT, final=False)
+                for piece in self._fed(stream, begin, parser):
+                    fault = piece
+                    points = parser.taken()
+                    if points:
+                        yield points
+                    number += len(points)
+                if fault is None:
+                    return
+                begin = self._resumed(stream, fault, number, losses)
+                if begin >= self._size:
+                    return
+
+    def _fed(self, stream: BinaryIO, begin: int, parser: _Parser) -> Iterator[_Break | None]:
+        """Feed a parser from an offset on; yields after each piece and ends with the first fault."""
+        stream.seek(begin)
+        # Small pieces at first: in a file that is damaged everywhere each fault costs only one of them.
+        size = _FIRST_READ if begin else _LARGEST_READ
+        while content := stream.read(size):
+            fault = parser.feed(content, final=False)
+            yield fault
+            if fault is not None:
+                return
+            size = min(size * 2, _LARGEST_READ)
+        yield parser.feed(b"", final=True)
+
+    def _resumed(self, stream: BinaryIO, fault: _Break, number: int, losses: Losses) -> int:
+        """Count what is lost around a fault; returns where reading goes on, the file's end when nowhere."""
+        found = _find(stream, max(fault.at, fault.begin + 1), _OPENING)
+        end = self._size if found is None else found
+        messages = _count(stream, fault.begin, end)
+        rule = "truncated_file" if fault.ends and found is None else "damaged_xml"
+        losses.add(rule, f"{fault.reason}, byte {fault.at}", number, messages=messages, lost_bytes=end - fault.begin)
+        return end
+
+    def losses(self) -> tuple[Loss, ...]:
+        """What the last pass lost."""
+        return self._losses.told()
+
+
+class _GpxFile(GpxPoints):
+    """One document, opened."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        super().__init__(name, path)
+        first = next((points for points in self.points(Losses(name, CHANNEL, "point")) if points), None)
         if first is None:
-            raise UnreadableRecordingError(
-                name, "no_messages", value="no track point (<trkpt>)", limit="a track", remedy=_EXPORT_AGAIN
-            )
+            raise no_point(name)
         measured = sorted({key for point in first for key in point if key in _MEASURED})
         self.fields = (*_PLACE, *measured)
         fields = {name: name for name in self.fields}
@@ -258,54 +326,11 @@ class _GpxFile:
                 yield held + content
                 held = content[-_MAX_TEXT:]
 
-    def _points(self, losses: Losses) -> Iterator[list[dict[str, str]]]:
-        """Points front to back, some at a time."""
-        number, begin = 1, 0
-        with self._path.open("rb") as stream:
-            while True:
-                parser = _Parser(self.name, begin - (len(_ROOT) if begin else 0))
-                fault = None
-                if begin:
-                    parser.feed(_ROOT, final=False)
-                for piece in self._fed(stream, begin, parser):
-                    fault = piece
-                    points = parser.taken()
-                    if points:
-                        yield points
-                    number += len(points)
-                if fault is None:
-                    return
-                begin = self._resumed(stream, fault, number, losses)
-                if begin >= self._size:
-                    return
-
-    def _fed(self, stream: BinaryIO, begin: int, parser: _Parser) -> Iterator[_Break | None]:
-        """Feed a parser from an offset on; yields after each piece and ends with the first fault."""
-        stream.seek(begin)
-        # Small pieces at first: in a file that is damaged everywhere each fault costs only one of them.
-        size = _FIRST_READ if begin else _LARGEST_READ
-        while content := stream.read(size):
-            fault = parser.feed(content, final=False)
-            yield fault
-            if fault is not None:
-                return
-            size = min(size * 2, _LARGEST_READ)
-        yield parser.feed(b"", final=True)
-
-    def _resumed(self, stream: BinaryIO, fault: _Break, number: int, losses: Losses) -> int:
-        """Count what is lost around a fault; returns where reading goes on, the file's end when nowhere."""
-        found = _find(stream, max(fault.at, fault.begin + 1), _OPENING)
-        end = self._size if found is None else found
-        messages = _count(stream, fault.begin, end)
-        rule = "truncated_file" if fault.ends and found is None else "damaged_xml"
-        losses.add(rule, f"{fault.reason}, byte {fault.at}", number, messages=messages, lost_bytes=end - fault.begin)
-        return end
-
     def messages(self) -> Iterator[Messages]:
         """Time stamps and columns, front to back."""
         self._losses.clear()
         reader, number, late = RowReader(self.name, self._layout, (_TIME, *self.fields)), 1, set[str]()
-        for points in self._points(self._losses):
+        for points in self.points(self._losses):
             rows = self._rows(points, number, reader.columns)
             late |= {key for point in points for key in point if key in _MEASURED and key not in self.fields}
             number += len(points)
@@ -325,10 +350,6 @@ class _GpxFile:
         }
         sizes = np.zeros(len(points), dtype=np.int64)
         return Rows(cells, sizes, np.arange(number, number + len(points), dtype=np.int64))
-
-    def losses(self) -> tuple[Loss, ...]:
-        """What the last pass lost."""
-        return self._losses.told()
 
 
 class GpxRecording(TextRecording):
