@@ -104,7 +104,7 @@ def test_keyframes_have_the_time_of_the_exposure(filmed: TestFleet) -> None:
         assert np.abs(np.array(errors_ms) - late_ms).max() < 55
 
 
-def test_a_hard_brake_has_its_keyframes_and_a_drive_without_events_none(filmed: TestFleet) -> None:
+def test_a_hard_brake_has_its_keyframes_and_no_keyframe_is_of_an_event_that_is_not_there(filmed: TestFleet) -> None:
     rules = filmed.fleet.policies["keyframes"]["events"]
     events = filmed.sql("select * from gold.event_windows")
     assert "hard_brake" in {row["trigger"] for row in events if row["depot"] == SOUND}
