@@ -60,10 +60,6 @@ def snapshots(*rows: dict[str, Any], edges: tuple[int, ...] = (4, 4, 1)) -> Call
     return lambda gate: gate(rows, dict(enumerate(edges)), policy_digest=POLICY)
 
 
-def files(*rows: dict[str, Any]) -> Callable[[Answer], Verdict]:
-    return lambda gate: gate(rows, policy_digest=POLICY)
-
-
 def weather(*rows: dict[str, Any], clips: str = "c1", waiting: tuple[str, ...] = ()) -> Callable[[Answer], Verdict]:
     return lambda gate: gate(rows, set(clips.split()), waiting, JOIN, policy_digest=POLICY)
 
