@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from services.fleet_simulator.drive_truth import NS_PER_S, DrivePlan
 from services.fleet_simulator.sensors.clock import random_stream
 from services.fleet_simulator.sensors.messages import NOT_VALID, STATUS, Columns, Source
+from services.fleet_simulator.sensors.ros_messages import CAN_FRAME
 
 NS_PER_DAY: Final = 86_400 * NS_PER_S
 _REQUEST: Final = re.compile(
@@ -260,7 +261,7 @@ class SensorFaults:
     def _void(self, inside: NDArray[np.bool_], columns: Columns) -> None:
         """Take one value away."""
         column = columns[self._source.spiking]
-        if not np.issubdtype(column.dtype, np.floating):
+        if self._source.type_name == CAN_FRAME or not np.issubdtype(column.dtype, np.floating):
             raise UnknownFaultError(
                 f"fault no_value: {self._source.name} sends whole numbers, which are always numbers"
             )
