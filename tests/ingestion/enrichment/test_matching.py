@@ -1,5 +1,6 @@
 """Rows of `silver.map_context` of whole drives: each lies where it says, over the borders of cells and maps too."""
 
+import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -187,6 +188,24 @@ def test_a_drive_over_borders_of_cells_is_matched_as_on_the_whole_map(wide: pa.T
         assert context[name].to_pylist() == whole[name].to_pylist()
     for name in ("offset_m", "snap_distance_m", "route_m"):
         assert context[name].to_numpy() == pytest.approx(whole[name].to_numpy(), abs=0.3, rel=1e-3)
+
+
+def test_eight_hours_of_driving_are_matched_in_little_memory(wide: pa.Table) -> None:
+    """Ways between positions are looked for in chunks: only what is told of each position grows with the drive."""
+    count, length_m = 8 * 3600, 5500.0
+    lap = (np.arange(count) * 10.0) % (2 * length_m)
+    east = np.where(lap < length_m, lap, 2 * length_m - lap)
+    noise = np.random.default_rng(1).normal(0.0, 3.0, (2, count))
+    signals = signals_of(*FRAME.to_geographic(east + noise[0], 500.0 + noise[1]))
+    drive_on_map(signals.slice(0, 600), wide, MATCHING)  # what is imported and built once
+    tracemalloc.start()
+    try:
+        summary, _ = drive_on_map(signals, wide, MATCHING)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert summary["snapped"] == count
+    assert peak_bytes < 50e6
 
 
 def halves(folder: Path, complete: bool) -> dict[str, pa.Table]:  # noqa: FBT001
