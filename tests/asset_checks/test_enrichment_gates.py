@@ -74,15 +74,29 @@ WAYS = ("car_ways", "other_ways", "closed_ways", "broken_ways")
 
 
 def snapshots(rng: np.random.Generator, fates: Fates) -> GateFleet:
-    """An extract of a random number of ways, whole, with ways too few or too many, or refused; or none yet."""
+    """An extract of a random number of ways: whole, with ways or edges too few or too many, or refused; or none yet."""
     (fate,) = fates
-    counts = dict(zip(WAYS, rng.integers(0, 500, len(WAYS)).tolist(), strict=True))
+    counts = dict(zip(WAYS, rng.integers(1, 40, len(WAYS)).tolist(), strict=True))
     off = {"lost": 1, "surplus": -1}.get(fate, 0) * int(rng.integers(1, 4))
     state = {"status": "refused", "message": "cut off"} if fate == "refused" else {"status": "usable"}
-    row = {**counts, "highway_ways": sum(counts.values()) + off, **state}
+    edges_of = rng.integers(1, 4, int(rng.integers(1, counts["car_ways"] + 1)))
+    edges = [{"edge_id": f"{way}:{one}", "way_id": way} for way, own in enumerate(edges_of) for one in range(own)]
+    without_edge = counts["car_ways"] - len(edges_of)
+    cut_off = int(rng.integers(0, without_edge + 1))
+    row = {
+        **counts, **state, "highway_ways": sum(counts.values()) + off, "edges": len(edges), "cut_off_ways": cut_off,
+        "lengthless_ways": without_edge - cut_off,
+    }  # fmt: skip
+    lost = int(rng.integers(len(edges)))
+    kept = {
+        "edge lost": edges[:lost] + edges[lost + 1 :],
+        "road lost": [edge for edge in edges if edge["way_id"] != edges[lost]["way_id"]],
+        "edge of no road": [*edges, {"edge_id": "x", "way_id": -1}],
+    }
     fleet = GateFleet()
     if fate != "none":
         put_alone(fleet, "map.road_network", "s", [row])
+        put_alone(fleet, "map.road_edges", "s", kept.get(fate, edges))
     return fleet
 
 
@@ -222,8 +236,8 @@ POPULATIONS: dict[tuple[str, str], Drawn] = {
         for table in STEPS
     },
     ("map.road_network", "conservation"): Drawn(
-        snapshots, by_worst({"lost", "surplus", "refused"}, {"none"}), ["whole"],
-        ["lost", "surplus", "refused", "none"], 1, 1,
+        snapshots, by_worst({"lost", "surplus", "refused", "edge lost", "road lost", "edge of no road"}, {"none"}),
+        ["whole"], ["lost", "surplus", "refused", "edge lost", "road lost", "edge of no road", "none"], 1, 1,
     ),
     ("silver.map_context", "matching"): Drawn(
         matched, of_drives, ["good"],
