@@ -173,7 +173,8 @@ def section(
         "",
         *report(part.cases, results, clean),
         "",
-        f"Made by `python -m benchmarks.fault_study {name} --seed {first_seed} --write`.",
+        f"Made by `python -m benchmarks.fault_study {name} --seed {first_seed} --faulty {len(results)} "
+        f"--clean {len(clean)} --write`.",
         "",
     ]
 
