@@ -15,6 +15,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from benchmarks.trigger_cut_ins import cut_ins
+
 NS_PER_S: Final = 1_000_000_000
 EGO_STEP_NS: Final = 10_000_000
 AGENT_STEPS: Final = 5
@@ -26,12 +28,9 @@ BAND: Final = 0.1
 """Share of a limit within which something is told apart."""
 STANDS_S: Final = 0.3
 """Who stops for less stands in nobody's way: walkers end their way with a state at rest."""
-OWN_MOVE_S, OWN_MOVE_M = 2.0, 0.9
-"""Who moved over so far by himself, half a car's width, in the time before somebody is ahead, fell in behind them."""
-LONGEST_S: Final = {"cut_in": 3, "engagement": 5}
+LONGEST_S: Final = {"engagement": 5}
 """Triggers whose event is the beginning of what the simulator tells."""
 SIMULATOR: Final = {
-    "cut_in": ("cut_in", 1e-3),
     "tailgating": ("tailgating", 1e-3),
     "near_miss": ("near_miss", 1e-3),
     "engagement": ("engagement", 1e-3),
@@ -252,33 +251,7 @@ def occurrences(folder: Path) -> dict[str, list[Occurrence]]:
             for event in document["events"]
             if event["kind"] == kind
         ]
-    moved_m = _moved_over(ego)
-    found["cut_in"] = [
-        replace(one, value=one.value / _near_m(one, t_ns, speed))
-        for one in found["cut_in"]
-        if not _fell_in(one, t_ns, moved_m)
-    ]
+    found["cut_in"] = [Occurrence(*one) for one in cut_ins(folder, document["events"], ego)]
     sideways = ego["lateral_accel_mmps2"].to_numpy().astype(np.float64) / 1e3
     found["swerve"] = _swerves(t_ns, sideways, speed)
     return found
-
-
-def _near_m(entered: Occurrence, t_ns: NDArray[np.int64], speed: Floats) -> float:
-    """The distance below which an entry is one, as the simulator has it: its share is the trigger's value."""
-    at = min(int(np.searchsorted(t_ns, entered.start_ns)), len(speed) - 1)
-    return min(20.0, max(1.2 * float(speed[at]), 8.0))
-
-
-def _moved_over(ego: Any) -> Floats:
-    """How far the ego has moved to its left across the lanes since the drive began, metres."""
-    steps = np.diff(ego["lane_offset_mm"].to_numpy(), prepend=ego["lane_offset_mm"][0].as_py()) / 1e3
-    # Where it passes from lane to lane the offset leaps to the other side of the next one.
-    steps[np.abs(steps) > 0.5] = 0.0  # noqa: PLR2004 - nobody moves so far in a hundredth of a second
-    return np.cumsum(steps)
-
-
-def _fell_in(entered: Occurrence, t_ns: NDArray[np.int64], moved_m: Floats) -> bool:
-    """Whether the ego moved over behind somebody, who did not come over to it."""
-    at = int(np.searchsorted(t_ns, entered.start_ns))
-    before = max(at - round(OWN_MOVE_S * NS_PER_S / EGO_STEP_NS), 0)
-    return abs(float(moved_m[min(at, len(moved_m) - 1)] - moved_m[before])) >= OWN_MOVE_M

@@ -191,7 +191,8 @@ def test_the_headway_of_tailgating_is_its_value(headway: float) -> None:
     speed = 15.0
     followed = seen(8.0, lambda t: FRONT_M + headway * speed + 0.5 * np.sin(t), 0.0, lambda t: 0.5 * np.cos(t))
     (found,) = rows(with_lead(driving(8.0, speed), followed), "tailgating")
-    assert found["thw_s"] == pytest.approx(found["value"], abs=1e-12)
+    # The value is of distances that are steadied over 0.4 s.
+    assert found["thw_s"] == pytest.approx(found["value"], abs=1e-3)
     assert found["value"] == pytest.approx(headway - 0.5 / speed, abs=0.01)
 
 

@@ -227,13 +227,17 @@ def test_who_changes_lanes_behind_somebody_is_not_cut_in_on() -> None:
     assert events("cut_in", own, other) == []
 
 
-def test_a_cut_in_goes_on_while_the_vehicle_itself_begins_a_bend() -> None:
+def test_a_cut_in_ends_where_the_vehicle_s_own_way_bends_away_from_the_newcomer() -> None:
     own = driving(14.0, 12.0)
     own["yaw_rate_radps"] = np.where(instants(14.0) >= round(6.8e9), 0.12, 0.0)
     turned = 0.12 * np.clip(np.arange(280) * RADAR_NS / 1e9 - 6.8, 0.0, 0.8)
     newcomer = seen(14.0, 3.7 + 9.0, lambda t: np.clip(3.2 - 1.5 * (t - 4.0), 0.0, 3.2) - 12.7 * turned, 0.0)
+    straight_on = seen(14.0, 3.7 + 9.0, lambda t: np.clip(3.2 - 1.5 * (t - 4.0), 0.0, 3.2), 0.0)
     (found,) = events("cut_in", own, newcomer)
-    assert found.end_ns - found.start_ns == 3_000_000_000
+    # From 6.8 s on the way leads 0.8 m aside where the newcomer is, who is 1.9 m away from it half a second later.
+    assert found.end_ns == pytest.approx(7.4e9, abs=0.2e9)
+    (lasting,) = events("cut_in", {**own, "yaw_rate_radps": np.zeros(len(instants(14.0)))}, straight_on)
+    assert lasting.end_ns - lasting.start_ns == 3_000_000_000
 
 
 def test_a_gyroscope_that_reads_too_much_does_not_bend_the_way() -> None:
