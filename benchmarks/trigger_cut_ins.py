@@ -21,7 +21,7 @@ GRID_NS: Final = 100_000_000
 LONGEST_NS: Final = 3 * NS_PER_S
 """The event is the beginning of what the simulator tells; later it is following."""
 OWN_MOVE_S, OWN_MOVE_M = 2.0, 1.6
-"""Who moved over so far by himself, half a lane, in the time before somebody is ahead, fell in behind them."""
+"""Who moved over so far, half a lane, in the time before somebody is ahead, and farther than they, fell in behind."""
 HALF_WAY_M: Final = 1.9
 """Whoever's middle is farther from the way than this, half of a car and of the vehicle, is beside it."""
 WAY_S: Final = 10.0
@@ -44,10 +44,12 @@ def cut_ins(folder: Path, events: Sequence[Mapping[str, Any]], ego: Any) -> list
     t_ns, speed = ego["t_ns"].to_numpy(), ego["speed_mmps"].to_numpy() / 1e3
     moved_m, tracks, found = _moved_over(ego), pq.read_table(folder / "tracks.parquet"), []
     for event in events:
-        if event["kind"] != "cut_in" or _fell_in(event["start_ns"], t_ns, moved_m):
+        if event["kind"] != "cut_in":
+            continue
+        own = tracks.filter(pc.equal(tracks["agent_id"], event["agent_id"]))
+        if _fell_in(event["start_ns"], own, ego, moved_m):
             continue
         end_ns = min(event["end_ns"] + AGENT_STEP_NS, event["start_ns"] + LONGEST_NS)
-        own = tracks.filter(pc.equal(tracks["agent_id"], event["agent_id"]))
         left_ns = _leaves(own, ego, event["start_ns"], end_ns)
         value = event["value"] / 1e3 / _near_m(event["start_ns"], t_ns, speed)
         found.append((event["start_ns"], left_ns, value, left_ns - event["start_ns"] <= GRID_NS + AGENT_STEP_NS))
@@ -98,8 +100,34 @@ def _moved_over(ego: Any) -> Floats:
     return np.cumsum(steps)
 
 
-def _fell_in(start_ns: int, t_ns: NDArray[np.int64], moved_m: Floats) -> bool:
-    """Whether the ego moved over behind somebody, who did not come over to it."""
-    at = int(np.searchsorted(t_ns, start_ns))
+def _fell_in(start_ns: int, track: Any, ego: Any, moved_m: Floats) -> bool:
+    """Whether the ego moved over behind somebody, who moved less over to it."""
+    at = _row(ego, start_ns)
     before = max(at - round(OWN_MOVE_S * NS_PER_S / EGO_STEP_NS), 0)
-    return abs(float(moved_m[min(at, len(moved_m) - 1)] - moved_m[before])) >= OWN_MOVE_M
+    own_m = abs(float(moved_m[at] - moved_m[before]))
+    return own_m >= OWN_MOVE_M and abs(_crossed(track, ego, moved_m, before, at)) < own_m
+
+
+def _crossed(track: Any, ego: Any, moved_m: Floats, first: int, last: int) -> float:
+    """How far somebody moved to the left across the lanes between two states of the ego, metres.
+
+    Lanes lead where the ego drives when it is there, less what it moves across them itself.
+    """
+    times, begin = track["t_ns"].to_numpy(), int(ego["t_ns"][0].as_py())
+    seen = np.flatnonzero((times >= begin + first * EGO_STEP_NS) & (times < begin + last * EGO_STEP_NS))
+    ahead = slice(first, first + round(WAY_S * NS_PER_S / EGO_STEP_NS), WAY_STEP)
+    way = np.stack([ego["x_mm"].to_numpy()[ahead], ego["y_mm"].to_numpy()[ahead]], axis=1) / 1e3
+    speed = np.maximum(ego["speed_mmps"].to_numpy()[ahead] / 1e3, 1.0)
+    leads = ego["yaw_mrad"].to_numpy()[ahead] / 1e3 - np.gradient(moved_m, EGO_STEP_NS / NS_PER_S)[ahead] / speed
+    crossed_m = 0.0
+    for row in seen.tolist():
+        place = np.array([track["x_mm"][row].as_py(), track["y_mm"][row].as_py()]) / 1e3
+        lead = leads[int(np.hypot(*(way - place).T).argmin())]
+        turned = track["yaw_mrad"][row].as_py() / 1e3 - lead
+        crossed_m += track["speed_mmps"][row].as_py() / 1e3 * np.sin(turned) * AGENT_STEP_NS / NS_PER_S
+    return float(crossed_m)
+
+
+def _row(ego: Any, t_ns: int) -> int:
+    """The state of the ego at an instant."""
+    return int(min(max(0, (t_ns - int(ego["t_ns"][0].as_py())) // EGO_STEP_NS), ego.num_rows - 1))

@@ -35,7 +35,7 @@ from fleet_assets.policy.vehicle_parsing import parse_vehicle_spec
 STEPS_PER_HOUR: Final = 36_000
 HOURS: Final = 1000
 DRIVES_PER_HOUR: Final = 12
-SEEDS: Final = range(11_420, 11_540)
+SEEDS: Final = range(11_540, 11_660)
 """Ten hours; the drives of the trigger study, so that a folder of it can be linked here."""
 READ: Final = ("silver.signals", "silver.radar_tracks", *SEEN)
 LEAST_SPEED: Final = 0.5
