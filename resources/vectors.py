@@ -29,8 +29,10 @@ from resources.vectors_account import (
     bucket_of,
     counts_of,
     from_text,
+    held_in,
     root_of,
     rows_in,
+    where_of,
 )
 from resources.vectors_database import (
     FEW_FILES,
@@ -83,13 +85,7 @@ class LanceVectors:
     def held(self, partition: Partition | None = None) -> dict[tuple[Partition, str], str]:
         """See `VectorIndex.held`."""
         table = self._account()
-        if table is None:
-            return {}
-        asked = table.search() if partition is None else table.search().where(_of(partition))
-        names = ("day", "depot", "drive_id", "digest")
-        told = asked.select(list(names)).to_arrow()
-        columns = (told[name].to_pylist() for name in names)
-        return {((day, depot), drive): digest for day, depot, drive, digest in zip(*columns, strict=True)}
+        return {} if table is None else held_in(table, partition)
 
     def versions(self) -> list[IndexVersion]:
         """See `VectorIndex.versions`."""
@@ -248,7 +244,7 @@ class LanceVectors:
         The account names them until nothing holds their vectors any more, with a digest that no data file has: a run
         that dies in between leaves them to the next one.
         """
-        where = f"drive_id IN ({quoted(drives)}) AND {_of(partition)}"
+        where = f"drive_id IN ({quoted(drives)}) AND {where_of(partition)}"
         nears = {row["label"]: row["near"] for row in self._version_rows()}
         for label, space in sorted(self._spaces().items()):
             self.database.made(label, schema_of(space), KEYS).delete(where)
@@ -269,7 +265,7 @@ class LanceVectors:
             if self._lists is not None:
                 self._lists.withdraw(label, [(day, depot, drive) for drive in drives])
             forget_all_but_the_last(table)
-        where = f"drive_id IN ({quoted(drives)}) AND {_of(partition)}"
+        where = f"drive_id IN ({quoted(drives)}) AND {where_of(partition)}"
         account = self.database.made(DRIVES, ACCOUNT)
         before = account.version
         account.delete(where)
@@ -400,11 +396,6 @@ class LanceVectors:
         }
         if space.label not in self._spaces():
             upsert(self.database.made(SPACES, SPACE_COLUMNS), ["label"], pa.Table.from_pylist([row], SPACE_COLUMNS))
-
-
-def _of(partition: Partition) -> str:
-    day, depot = partition
-    return f"day = {quoted([day])} AND depot = {quoted([depot])}"
 
 
 def _told(space: Space, row: Row, kind: str) -> IndexVersion:

@@ -81,6 +81,21 @@ def account_rows(drives: Iterable[tuple[str, str, Mapping[str, Any]]], partition
     return pa.Table.from_pylist(rows, ACCOUNT)
 
 
+def where_of(partition: Partition) -> str:
+    """The condition of a partition's rows."""
+    day, depot = partition
+    return f"day = {quoted([day])} AND depot = {quoted([depot])}"
+
+
+def held_in(account: Any, partition: Partition | None) -> dict[tuple[Partition, str], str]:
+    """Digest of each drive's data file by partition and drive, of one partition or of all."""
+    asked = account.search() if partition is None else account.search().where(where_of(partition))
+    names = ("day", "depot", "drive_id", "digest")
+    told = asked.select(list(names)).to_arrow()
+    columns = (told[name].to_pylist() for name in names)
+    return {((day, depot), drive): digest for day, depot, drive, digest in zip(*columns, strict=True)}
+
+
 def rows_in(account: Any, buckets: Collection[str] | None) -> list[Row]:
     """Rows of the account in some buckets; all where None is said."""
     if buckets is None:

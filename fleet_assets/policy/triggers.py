@@ -18,8 +18,8 @@ from fleet_assets.policy.expressions.checking import (
     SignalKind,
     Vocabulary,
     Zone,
-    quantity_of,
 )
+from fleet_assets.policy.expressions.literals import quantity_of
 from fleet_assets.policy.expressions.machines import Machine
 from fleet_assets.policy.expressions.plan import Plan
 from fleet_assets.policy.expressions.quantities import Quantity

@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from fleet_assets.policy.documents import InvalidPolicyError
-from fleet_assets.policy.expressions.checking import Checker, Parameter, SignalKind, Vocabulary, quantity_of
+from fleet_assets.policy.expressions.checking import Checker, Parameter, SignalKind, Vocabulary
 from fleet_assets.policy.expressions.columnar import Columns
+from fleet_assets.policy.expressions.literals import quantity_of
 from fleet_assets.policy.expressions.quantities import Quantity
 from fleet_assets.policy.expressions.streaming import Stream
 from fleet_assets.policy.expressions.syntax import ExpressionError, parse

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from fleet_assets.policy.canonical import CanonicalSignals
 from fleet_assets.policy.documents import InvalidPolicyError
-from fleet_assets.policy.expressions.checking import Checker, SignalKind, Vocabulary, quantity_of
+from fleet_assets.policy.expressions.checking import Checker, SignalKind, Vocabulary
 from fleet_assets.policy.expressions.columnar import Columns
+from fleet_assets.policy.expressions.literals import quantity_of
 from fleet_assets.policy.expressions.plan import Plan
 from fleet_assets.policy.expressions.syntax import ExpressionError
 from fleet_assets.policy.trigger_runs import stretches

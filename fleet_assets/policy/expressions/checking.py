@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final
 
+from fleet_assets.policy.expressions.literals import in_base
 from fleet_assets.policy.expressions.plan import MAX_SAMPLES, Node, Plan
 from fleet_assets.policy.expressions.quantities import RATIO, Quantity
 from fleet_assets.policy.expressions.syntax import (
@@ -120,28 +121,6 @@ class _Numeric:
     fixed: float | None = None
 
 
-def quantity_of(text: str) -> tuple[Quantity, float]:
-    """A number with its unit, e.g. ``-3 m/s^2``, as what it measures and its value in base units.
-
-    Raises:
-        ExpressionError: When it is anything else.
-    """
-    tree = parse(text)
-    sign = 1.0
-    while isinstance(tree, Apply) and tree.operator == "negate":
-        sign, tree = -sign, tree.arguments[0]
-    if not isinstance(tree, Number):
-        raise ExpressionError(text, 0, "expected one number with its unit. Write it like `-3 m/s^2`")
-    return _in_base(Number(sign * tree.value, tree.unit, tree.at))
-
-
-def _in_base(number: Number) -> tuple[Quantity, float]:
-    if number.unit is None:
-        return RATIO, number.value
-    base = into_base(number.unit)
-    return Quantity.of(number.unit), number.value * base.scale + base.offset
-
-
 @dataclass
 class Checker:
     """Adds the expressions of one policy to one plan.
@@ -250,7 +229,7 @@ class Checker:
 
     def _numeric(self, tree: Tree) -> _Numeric:
         if isinstance(tree, Number):
-            quantity, value = _in_base(tree)
+            quantity, value = in_base(tree)
             free = tree.unit is None and tree.value == 0.0
             return _Numeric(self.plan.add(Node("constant", value=value)), None if free else quantity, value)
         if isinstance(tree, Truth):
