@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from fleet_assets.perception.vectors import Space, vector_sha256
+from fleet_assets.perception.vectors import Space, nearest, units, vector_sha256
 from fleet_assets.policy.documents import load_policies
 from fleet_assets.provenance.ledger import Entry
 from fleet_assets.tables.embeddings import CLIP_EMBEDDINGS
@@ -69,3 +69,17 @@ class Embeddings:
 def index_in(folder: Path, policy: Mapping[str, Any] = INDEX) -> LanceVectors:
     """An index in a folder."""
     return LanceVectors(LanceDatabase(str(folder / "vectors"), {}), policy)
+
+
+QUERY = units(vectors_of("query", 3))
+
+
+def clips(index: LanceVectors, query: int = 0, count: int = 100, **more: Any) -> list[str]:
+    """The clips that an index finds nearest to a query."""
+    return [one.clip_id for one in index.search(SPACE, QUERY[query : query + 1], count, **more)[0]]
+
+
+def exact(drives: Sequence[str], count: int, query: int = 0) -> list[str]:
+    """The clips of some drives that are nearest to a query, by comparing all."""
+    blocks = (([f"{drive}-{at:03d}" for at in range(6)], units(vectors_of(drive, 6))) for drive in drives)
+    return [clip for clip, _ in nearest(QUERY[query : query + 1], blocks, count)[0]]
