@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fleet_assets.policy.documents import load_document, load_policies
+from fleet_assets.policy.documents import load_document
 from fleet_assets.policy.expressions.columnar import Columns
 from fleet_assets.policy.expressions.streaming import Stream
 from fleet_assets.policy.trigger_runs import (
@@ -384,31 +384,6 @@ def test_inside_agrees_with_shapely_on_random_polygons() -> None:
         for first, end in spans(drive_events(made, instants(200), columns)):
             inside[first:end] = True
         assert inside.tolist() == shapely.contains_xy(shapely.Polygon(corners), places[:, 0], places[:, 1]).tolist()
-
-
-def test_the_shipped_triggers_compile_for_every_shipped_vehicle() -> None:
-    policies = load_policies()
-    names = [name.removeprefix("vehicles/") for name in policies.documents if name.startswith("vehicles/")]
-    for name in names:
-        made = compile_triggers(
-            policies["triggers"], policies.digest("triggers"), CANONICAL, vehicle_spec=name, vehicle_id="x"
-        )
-        assert {one.name for one in made.triggers} == {
-            "hard_brake",
-            "hard_acceleration",
-            "harsh_cornering",
-            "cut_in",
-            "tailgating",
-            "stationary_hazard",
-            "engagement",
-            "disengagement",
-            "driver_override",
-            "speeding",
-            "swerve",
-            "low_visibility",
-            "gnss_denied",
-            "near_miss",
-        }
 
 
 def test_a_document_of_the_form_of_these_tests_keeps_the_schema() -> None:
